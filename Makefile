@@ -1,0 +1,97 @@
+# The project's commands. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+# Each step prints its title and how long it took.
+TIMED := scripts/timed
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SAMARA := $(abspath $(TARGET)/release/samara)
+PYTHON := .venv/bin/python
+# A lock file that does not fit is mended at a desk and refused in CI.
+LOCKED := $(if $(CI),--locked)
+
+.PHONY: help
+help: ## List the commands
+	@echo "usage: make COMMAND"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+# === Set up and build ===
+
+.PHONY: setup
+setup: ## Install everything that the commands below need
+	@scripts/setup.sh all
+
+.PHONY: toolchain
+toolchain:
+	@scripts/setup.sh toolchain
+
+.PHONY: engine
+engine: toolchain ## Build the engine, the guest that runs models, to wasm
+	@$(TIMED) "build the engine" functions/build.sh engine
+
+.PHONY: build
+build: engine ## Build the command: target/release/samara
+	@$(TIMED) "build the command" $(CARGO) build --release $(LOCKED) --package samara-cli
+	@echo "built: $(SAMARA)"
+
+# === Use ===
+
+.PHONY: run
+run: build ## Compile a model, serve it, classify photos, stop
+	@scripts/setup.sh demo-model
+	@scripts/run.sh
+
+.PHONY: bench
+bench: build ## Run the benchmarks
+	@scripts/setup.sh models bench-tools
+	@$(TIMED) "benchmarks" $(CARGO) run --release $(LOCKED) --package samara-bench
+
+# === Check ===
+
+.PHONY: test
+test: build ## Run all tests: Rust, documentation, Python
+	@scripts/setup.sh models test-tools
+	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
+	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
+	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
+
+.PHONY: check
+check: format-check lint docs deny test ## Everything CI checks: format, lints, docs, dependencies, tests
+
+.PHONY: format
+format: ## Format the Rust code
+	@$(CARGO) fmt --all
+	@$(CARGO) fmt --all --manifest-path functions/Cargo.toml
+
+.PHONY: format-check
+format-check: ## Check the format of the Rust code
+	@$(TIMED) "format of the host" $(CARGO) fmt --all --check
+	@$(TIMED) "format of the guests" $(CARGO) fmt --all --check --manifest-path functions/Cargo.toml
+
+# The compiler carries the engine, so that even checking it needs the engine built.
+.PHONY: lint
+lint: engine ## Run clippy over the host and the guests
+	@scripts/setup.sh guest-clippy
+	@$(TIMED) "clippy over the host" $(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@$(TIMED) "clippy over the guests" scripts/lint-guests.sh
+
+.PHONY: docs
+docs: engine ## Build the documentation, warnings denied
+	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc $(LOCKED) --workspace --no-deps
+
+.PHONY: deny
+deny: ## Check the dependencies' licences, sources and advisories
+	@scripts/setup.sh cargo-deny
+	@$(TIMED) "dependencies" scripts/deny.sh
+
+# === Clean ===
+
+.PHONY: clean
+clean: ## Remove what was built; .venv and models/.cache stay
+	rm -rf "$(TARGET)" target functions/target

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Builds guests into core wasm modules, which `samara compile` makes components of.
+#
+# Usage: functions/build.sh [GUEST...]        GUEST is a folder beside this script; default: engine
+#
+# The engine is built twice, as not every host has relaxed SIMD:
+#   functions/target/engine/samara-engine-baseline.wasm    +simd128
+#   functions/target/engine/samara-engine-relaxed.wasm     +simd128,+relaxed-simd
+# Any other guest is built once, with the baseline's features:
+#   functions/target/GUEST/PACKAGE.wasm
+#
+# No path of this machine gets into a module, so the same source and toolchain give the same bytes
+# wherever the checkout lies. When nothing changed, cargo says so and the modules keep their times.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/step.sh
+. scripts/step.sh
+# shellcheck source=scripts/wasm-toolchain.sh
+. scripts/wasm-toolchain.sh
+
+BASELINE_FEATURES=+simd128
+RELAXED_FEATURES=+simd128,+relaxed-simd
+
+# A path of this machine in a module would make it differ from machine to machine, and tell its users about
+# ours.
+refuse_machine_paths() {
+    local module=$1 path
+    for path in "$PWD" "${CARGO_HOME:-$HOME/.cargo}" "$(rust_source_of "$WASM_TOOLCHAIN_RUSTC")"; do
+        if LC_ALL=C grep -aqF -- "$path/" "$module"; then
+            fail "$module contains the path $path" "remap it in scripts/wasm-toolchain.sh, or keep it out of the source"
+        fi
+    done
+}
+
+# build_flavour GUEST PACKAGE FLAVOUR FEATURES DESTINATION
+build_flavour() {
+    local guest=$1 package=$2 flavour=$3 features=$4 destination=$5
+    local directory=functions/target/$guest/$flavour started built
+    started=$(clock)
+    in_wasm_toolchain "$PWD/$directory" "$features" cargo \
+        build --release --manifest-path functions/Cargo.toml --package "$package"
+
+    built=$directory/$WASM_TARGET/release/${package//-/_}.wasm
+    if [ ! -f "$built" ]; then
+        fail "$package built, but left no ${package//-/_}.wasm" \
+            "give functions/$guest/Cargo.toml a [lib] with crate-type = [\"cdylib\"]"
+    fi
+    refuse_machine_paths "$built"
+    # Whoever reads a module while it is replaced gets the old one or the new one, never a part.
+    if ! cmp -s "$built" "$destination"; then
+        cp "$built" "$destination.$$"
+        mv -f "$destination.$$" "$destination"
+    fi
+    printf '%s: %s bytes, %s\n' "$destination" "$(wc -c <"$destination" | tr -d ' ')" "$(since "$started")"
+}
+
+build_guest() {
+    local guest=$1 manifest=functions/$1/Cargo.toml package output=functions/target/$1
+    if [ ! -f "$manifest" ]; then
+        fail "there is no guest '$guest': $manifest is missing" "name a folder of functions/ that holds a package"
+    fi
+    package=$(sed -n 's/^name *= *"\([^"]*\)".*/\1/p' "$manifest" | head -n 1)
+    if [ -z "$package" ]; then
+        fail "$manifest does not say the package's name" "add name = \"...\" under [package]"
+    fi
+    mkdir -p "$output"
+    if [ "$guest" = engine ]; then
+        build_flavour "$guest" "$package" baseline "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
+        build_flavour "$guest" "$package" relaxed "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
+    else
+        build_flavour "$guest" "$package" baseline "$BASELINE_FEATURES" "$output/$package.wasm"
+    fi
+}
+
+if ! load_wasm_toolchain; then
+    fail "no toolchain that compiles to $WASM_TARGET was found" "run scripts/setup.sh toolchain"
+fi
+echo "wasm toolchain: $(describe_wasm_toolchain)"
+if [ $# -eq 0 ]; then
+    set -- engine
+fi
+for guest in "$@"; do
+    build_guest "$guest"
+done

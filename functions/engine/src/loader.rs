@@ -1,0 +1,176 @@
+//! How a model gets into the engine, before the snapshot is taken.
+//!
+//! These are plain core exports, called by `samara compile` on a live instance of the core module, and no part of any WIT
+//! world: the component that is made of the snapshot lifts none of them, so nothing can call them any more.
+//!
+//! 1. [`samara_buffer`] gives a buffer, into which the host writes the next argument.
+//! 2. [`samara_resource`] takes one part of the graph in NNEF: `graph.nnef`, a tensor's `.dat`, a nested graph. Parts come
+//!    one at a time so that no more than one is in memory twice.
+//! 3. [`samara_load`] takes the declaration of the model, builds the plan and runs it once.
+//! 4. [`samara_reply`] tells where the last call's reply is.
+//!
+//! A call returns 0 when it went well; otherwise its reply is the error's text.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use samara_protocol::TensorSpec;
+use serde::{Deserialize, Serialize};
+use tract_nnef::ast::quant::parse_quantization;
+use tract_nnef::ast::{Identifier, ProtoModel};
+use tract_nnef::internal::*;
+use tract_onnx_opl::WithOnnx;
+
+use crate::allocator;
+use crate::graph::{self, Graph};
+
+/// What the host declares about the model: the first argument of [`samara_load`], in JSON.
+#[derive(Deserialize)]
+struct Declaration {
+    name: String,
+    version: String,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
+    /// A shape for each input with which the plan is run once before the snapshot.
+    sample: Vec<Vec<usize>>,
+}
+
+/// What the engine tells about the loaded model: the reply of [`samara_load`], in JSON.
+#[derive(Serialize)]
+struct Report {
+    /// Operators of the optimised graph, constants not counted.
+    operators: usize,
+}
+
+#[derive(Default)]
+struct Loader {
+    buffer: Vec<u8>,
+    graph: Option<String>,
+    quantization: Option<String>,
+    resources: HashMap<String, Arc<dyn Resource>>,
+    reply: Vec<u8>,
+}
+
+thread_local! {
+    static LOADER: RefCell<Loader> = RefCell::default();
+}
+
+impl Loader {
+    fn framework() -> Nnef {
+        tract_nnef::nnef().with_onnx()
+    }
+
+    /// Takes the part named `label` out of the buffer.
+    fn resource(&mut self, label: &str) -> TractResult<()> {
+        let content = std::mem::take(&mut self.buffer);
+        match label {
+            "graph.nnef" => self.graph = Some(String::from_utf8(content)?),
+            "graph.quant" => self.quantization = Some(String::from_utf8(content)?),
+            _ => {
+                let framework = Self::framework();
+                let mut loaded = None;
+                for loader in &framework.resource_loaders {
+                    loaded = loader.try_load(Path::new(label), &mut content.as_slice(), &framework)?;
+                    if loaded.is_some() {
+                        break;
+                    }
+                }
+                let (id, resource) = loaded.with_context(|| format!("nothing loads the part {label}"))?;
+                self.resources.insert(id, resource);
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds the plan of the graph whose parts have come.
+    fn load(&mut self) -> TractResult<Report> {
+        let declaration: Declaration = serde_json::from_slice(&std::mem::take(&mut self.buffer))?;
+        let text = self.graph.take().context("the part graph.nnef has not come")?;
+        let mut tensors = HashMap::new();
+        let mut resources = HashMap::new();
+        for (id, resource) in std::mem::take(&mut self.resources) {
+            match resource.downcast_arc::<Tensor>() {
+                Ok(tensor) => {
+                    tensors.insert(Identifier::from(&*id), tensor);
+                }
+                Err(other) => {
+                    resources.insert(id, other);
+                }
+            }
+        }
+        let quantization = match self.quantization.take() {
+            Some(text) => Some(parse_quantization(&text)?.into_iter().collect()),
+            None => None,
+        };
+        let doc = tract_nnef::ast::parse::parse_document(&text)?;
+        drop(text);
+        let proto = ProtoModel { doc, tensors, quantization, resources };
+        proto.validate()?;
+        let model = Self::framework().translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
+        drop(proto);
+        let plan = model.into_optimized()?.into_runnable()?;
+        let operators = plan.order_without_consts().len();
+        let graph = Graph::new(declaration.name, declaration.version, declaration.inputs, declaration.outputs, plan)?;
+        graph.rehearse(&declaration.sample)?;
+        graph::install(graph);
+        Ok(Report { operators })
+    }
+
+    fn answer(&mut self, result: TractResult<Vec<u8>>) -> i32 {
+        match result {
+            Ok(reply) => {
+                self.reply = reply;
+                0
+            }
+            Err(error) => {
+                self.reply = format!("{error:#}").into_bytes();
+                1
+            }
+        }
+    }
+}
+
+/// Gives a zeroed buffer of `length` bytes for the next call's argument.
+#[unsafe(export_name = "samara-buffer")]
+extern "C" fn samara_buffer(length: usize) -> *mut u8 {
+    wit_bindgen::rt::run_ctors_once();
+    LOADER.with_borrow_mut(|loader| {
+        loader.buffer = vec![0; length];
+        loader.buffer.as_mut_ptr()
+    })
+}
+
+/// Takes one part of the graph: a label of `label_length` bytes and then its content, both in the buffer.
+#[unsafe(export_name = "samara-resource")]
+extern "C" fn samara_resource(label_length: usize) -> i32 {
+    LOADER.with_borrow_mut(|loader| {
+        let label = loader.buffer.drain(..label_length).collect();
+        let result =
+            String::from_utf8(label).map_err(Into::into).and_then(|label| loader.resource(&label)).map(|()| Vec::new());
+        loader.answer(result)
+    })
+}
+
+/// Loads the graph whose parts have come, as the declaration in the buffer says.
+#[unsafe(export_name = "samara-load")]
+extern "C" fn samara_load() -> i32 {
+    LOADER.with_borrow_mut(|loader| {
+        let result = loader.load().and_then(|report| Ok(serde_json::to_vec(&report)?));
+        loader.answer(result)
+    })
+}
+
+/// Where the last reply is: its address in the upper half, its length in the lower.
+#[unsafe(export_name = "samara-reply")]
+extern "C" fn samara_reply() -> u64 {
+    LOADER.with_borrow(|loader| ((loader.reply.as_ptr() as u64) << 32) | loader.reply.len() as u64)
+}
+
+/// Drops what only loading needed. The last call before the snapshot.
+#[unsafe(export_name = "samara-finish")]
+extern "C" fn samara_finish() {
+    LOADER.with_borrow_mut(|loader| *loader = Loader::default());
+    allocator::stop_zeroing();
+}

@@ -1,0 +1,12 @@
+//! A compiled model as a file: a WASI component with a manifest in it.
+//!
+//! [`Manifest`] is what a component tells about its model without being run; [`Inspection`] is what can be seen of any
+//! component from outside: imports, exports, size by part, and the memory image that an instance starts from.
+
+#![forbid(unsafe_code)]
+
+mod inspection;
+mod manifest;
+
+pub use inspection::{InspectError, Inspection, MemoryImage, Part};
+pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, Simd, Source};

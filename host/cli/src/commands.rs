@@ -1,0 +1,6 @@
+//! One module for each subcommand.
+
+pub mod compile;
+pub mod infer;
+pub mod inspect;
+pub mod serve;

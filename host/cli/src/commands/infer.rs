@@ -1,0 +1,184 @@
+//! `samara infer`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use samara_protocol::{Datatype, InputTensor, OutputTensor, TensorSpec};
+use samara_runtime::{Config, Runtime};
+use serde::Serialize;
+
+use crate::npy;
+use crate::options::InferOptions;
+
+#[derive(Serialize)]
+struct Output<'a> {
+    name: &'a str,
+    datatype: Datatype,
+    shape: &'a [u64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    version: &'a str,
+    latency_ms: f64,
+    outputs: Vec<Output<'a>>,
+}
+
+pub fn run(arguments: &InferOptions) -> Result<()> {
+    let mut config = Config::default();
+    arguments.limits.apply(&mut config);
+    arguments.cache.apply(&mut config);
+    let runtime = Runtime::new(&config)?;
+    let model = runtime.load(&arguments.model).with_context(|| arguments.model.display().to_string())?;
+    let inputs = read_inputs(&model.metadata().inputs, &arguments.input)?;
+
+    let mut instance = model.instantiate()?;
+    let start = Instant::now();
+    let outputs = instance.infer(&inputs, &[])?;
+    let latency_ms = start.elapsed().as_secs_f64() * 1e3;
+
+    let files = match &arguments.output {
+        Some(directory) => write_outputs(directory, &outputs)?.into_iter().map(Some).collect(),
+        None => vec![None; outputs.len()],
+    };
+    if arguments.json {
+        let outputs = outputs
+            .iter()
+            .zip(files)
+            .map(|(output, file)| Output {
+                name: &output.name,
+                datatype: output.datatype,
+                shape: &output.shape,
+                data: if file.is_none() { Some(values(output).into()) } else { None },
+                file,
+            })
+            .collect();
+        let metadata = model.metadata();
+        let report = Report { model: &metadata.name, version: &metadata.version, latency_ms, outputs };
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for (output, file) in outputs.iter().zip(files) {
+            println!("{}", summary(output, file.as_deref()));
+        }
+        println!("{latency_ms:.3} ms in a fresh instance");
+    }
+    Ok(())
+}
+
+/// The tensors in the files, in the model's order.
+fn read_inputs(specs: &[TensorSpec], files: &[(String, PathBuf)]) -> Result<Vec<InputTensor<'static>>> {
+    let names = || specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut inputs: Vec<InputTensor<'static>> = Vec::new();
+    for (name, path) in files {
+        let Some(spec) = specs.iter().find(|spec| spec.name == *name) else {
+            bail!("--input {name}: the model has no such input; its inputs are {}", names());
+        };
+        if inputs.iter().any(|input| input.name == name.as_str()) {
+            bail!("--input {name} is given twice");
+        }
+        let tensor = npy::read(path).with_context(|| format!("--input {name}"))?;
+        let fits = tensor.shape.len() == spec.shape.len()
+            && tensor.shape.iter().zip(&spec.shape).all(|(&size, &wanted)| wanted < 0 || size == wanted.unsigned_abs());
+        if tensor.datatype != spec.datatype || !fits {
+            bail!(
+                "--input {name}: {} holds {}{:?}, but the model takes {}{:?}, where -1 is any size",
+                path.display(),
+                tensor.datatype,
+                tensor.shape,
+                spec.datatype,
+                spec.shape
+            );
+        }
+        inputs.push(InputTensor {
+            name: name.clone().into(),
+            datatype: tensor.datatype,
+            shape: tensor.shape,
+            data: tensor.data.into(),
+        });
+    }
+    if let Some(missing) = specs.iter().find(|spec| !inputs.iter().any(|input| input.name == spec.name.as_str())) {
+        bail!("input {:?} is missing: give it with --input {}=FILE.npy", missing.name, missing.name);
+    }
+    Ok(inputs)
+}
+
+fn write_outputs(directory: &Path, outputs: &[OutputTensor<'_>]) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    outputs
+        .iter()
+        .map(|output| {
+            let path = directory.join(format!("{}.npy", file_name(&output.name)));
+            npy::write(&path, output)?;
+            Ok(path)
+        })
+        .collect()
+}
+
+/// A tensor's name as a file's.
+fn file_name(name: &str) -> String {
+    let name: String =
+        name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    if name.chars().all(|c| c == '.') { "_".to_owned() } else { name }
+}
+
+fn summary(output: &OutputTensor<'_>, file: Option<&Path>) -> String {
+    const SHOWN: usize = 8;
+    let shape: Vec<String> = output.shape.iter().map(u64::to_string).collect();
+    let head = format!("{} {}[{}]", output.name, output.datatype, shape.join(","));
+    match file {
+        Some(file) => format!("{head} → {}", file.display()),
+        None => {
+            let values = values(output);
+            let shown: Vec<String> = values.iter().take(SHOWN).map(ToString::to_string).collect();
+            let rest = if values.len() > SHOWN { ", …" } else { "" };
+            format!("{head} = {}{rest}", shown.join(", "))
+        }
+    }
+}
+
+/// The elements as JSON has them; null where JSON has no such number.
+fn values(output: &OutputTensor<'_>) -> Vec<serde_json::Value> {
+    fn numbers<const N: usize, T: Into<serde_json::Value>>(
+        data: &[u8],
+        value: impl Fn([u8; N]) -> T,
+    ) -> Vec<serde_json::Value> {
+        data.as_chunks::<N>().0.iter().map(|&bytes| value(bytes).into()).collect()
+    }
+    let data = &output.data;
+    match output.datatype {
+        Datatype::Bool => numbers(data, |[byte]: [u8; 1]| byte != 0),
+        Datatype::Uint8 => numbers(data, u8::from_le_bytes),
+        Datatype::Uint16 => numbers(data, u16::from_le_bytes),
+        Datatype::Uint32 => numbers(data, u32::from_le_bytes),
+        Datatype::Uint64 => numbers(data, u64::from_le_bytes),
+        Datatype::Int8 => numbers(data, i8::from_le_bytes),
+        Datatype::Int16 => numbers(data, i16::from_le_bytes),
+        Datatype::Int32 => numbers(data, i32::from_le_bytes),
+        Datatype::Int64 => numbers(data, i64::from_le_bytes),
+        Datatype::Fp16 => numbers(data, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
+        Datatype::Fp32 => numbers(data, f32::from_le_bytes),
+        Datatype::Fp64 => numbers(data, f64::from_le_bytes),
+        Datatype::Bytes => samara_protocol::bytes_elements(data)
+            .map_while(Result::ok)
+            .map(|element| String::from_utf8_lossy(element).into_owned().into())
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensors_name_becomes_a_files() {
+        assert_eq!(file_name("softmax_11.tmp_0"), "softmax_11.tmp_0");
+        assert_eq!(file_name("a/../b:0"), "a_.._b_0");
+        assert_eq!(file_name(".."), "_");
+    }
+}

@@ -1,0 +1,100 @@
+//! `samara serve`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use samara_protocol::Limits;
+use samara_runtime::{Config as RuntimeConfig, Runtime};
+use samara_server::{Config, Repository, Server};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::ServeOptions;
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    listen: SocketAddr,
+    models: Vec<ReadyModel<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReadyModel<'a> {
+    name: &'a str,
+    version: &'a str,
+    path: &'a Path,
+}
+
+pub fn run(arguments: &ServeOptions) -> Result<()> {
+    let config = config(arguments);
+    let mut runtime_config = RuntimeConfig::default();
+    arguments.limits.apply(&mut runtime_config);
+    arguments.cache.apply(&mut runtime_config);
+    let runtime = Runtime::new(&runtime_config)?;
+    let repository = Repository::load(&runtime, &arguments.paths)?;
+    // Network threads do nothing that takes long: half as many as the workers do.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers.get().div_ceil(2))
+        .thread_name("samara-network")
+        .enable_all()
+        .build()
+        .context("no threads for the network")?
+        .block_on(serve(arguments.json, config, repository))
+}
+
+fn config(arguments: &ServeOptions) -> Config {
+    let mut config = Config::default();
+    config.listen = arguments.listen;
+    if let Some(workers) = arguments.workers {
+        config.workers = workers;
+    }
+    config.queue = arguments.queue;
+    config.deadline = arguments.limits.deadline();
+    config.request = Limits::default()
+        .with_max_body_bytes(arguments.max_body_mib.saturating_mul(1 << 20))
+        .with_max_elements(arguments.max_elements);
+    config.max_header_bytes = (arguments.max_header_kib as usize) << 10;
+    config.header_timeout = Duration::from_millis(arguments.header_timeout_ms);
+    config.body_timeout = Duration::from_millis(arguments.body_timeout_ms);
+    // Instances that are ready take places too: they must leave one for each worker that runs another model.
+    config.keep_instance_ready = usize::from(arguments.limits.instances) >= 2 * config.workers.get();
+    config
+}
+
+async fn serve(json: bool, config: Config, repository: Repository) -> Result<()> {
+    let models: Vec<(String, String, std::path::PathBuf)> = repository
+        .models()
+        .map(|served| {
+            let metadata = served.model.metadata();
+            (metadata.name.clone(), metadata.version.clone(), served.path.clone())
+        })
+        .collect();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let server = Server::bind(config, repository).await?;
+    announce(json, server.address()?, &models)?;
+    server
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Says where the server listens, once it does.
+fn announce(json: bool, listen: SocketAddr, models: &[(String, String, std::path::PathBuf)]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
+        writeln!(out, "{}", serde_json::to_string(&Ready { listen, models })?)?;
+    } else {
+        writeln!(out, "listening on http://{listen}")?;
+    }
+    out.flush()?;
+    Ok(())
+}

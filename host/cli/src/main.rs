@@ -1,0 +1,46 @@
+//! The command `samara`.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod format;
+mod npy;
+mod options;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::builder()
+                .with_env_var("SAMARA_LOG")
+                .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+                .from_env_lossy()
+                // The libraries underneath tell their users, not ours.
+                .add_directive("tract_onnx=error".parse().unwrap_or_default())
+                .add_directive("tract_nnef=error".parse().unwrap_or_default()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let result = match options.command {
+        Command::Compile(arguments) => commands::compile::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Infer(arguments) => commands::infer::run(&arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

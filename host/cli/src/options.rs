@@ -1,0 +1,216 @@
+//! What the command line may say.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use samara_artifact::Simd;
+use samara_compiler::InputShape;
+use samara_runtime::Config;
+
+/// Serverless inference on WebAssembly: an ONNX model becomes a component that answers HTTP.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compile an ONNX model into a WASI component that carries the optimised model.
+    Compile(CompileOptions),
+    /// Serve components over HTTP: the Open Inference Protocol v2, each request in a fresh instance.
+    Serve(ServeOptions),
+    /// Run a component once, on tensors from files.
+    Infer(InferOptions),
+    /// Show what a component is: its model, what it imports and exports, its size by part.
+    Inspect(InspectOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct CompileOptions {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// Where the component goes [default: the model's name with the ending .wasm, in the current directory].
+    #[arg(short, long, value_name = "OUT.wasm")]
+    pub output: Option<PathBuf>,
+    /// The name to serve the model under [default: the name of its file].
+    #[arg(long, value_parser = name)]
+    pub name: Option<String>,
+    /// The model's version.
+    #[arg(long, default_value = "1", value_parser = name)]
+    pub version: String,
+    /// The shape of an input: a size for each dimension, or a name for one that stays dynamic. Repeatable.
+    #[arg(long, value_name = "NAME=D0,D1,…")]
+    pub input: Vec<InputShape>,
+    /// The vector instructions to use: relaxed is faster, baseline runs on hosts without relaxed SIMD.
+    #[arg(long, default_value_t = Simd::Relaxed, value_name = "relaxed|baseline")]
+    pub simd: Simd,
+    /// A text file with the name of one class a line, kept in the component.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub cache: CacheOptions,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// Components, and directories of them.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The address and port to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub limits: LimitOptions,
+    /// Threads that run inferences [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Inferences that may wait for a worker before others are refused.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub queue: usize,
+    /// The largest body of a request, in MiB.
+    #[arg(long, default_value_t = 64, value_name = "MIB")]
+    pub max_body_mib: u64,
+    /// The most elements that one tensor of a request may have.
+    #[arg(long, default_value_t = 16 << 20, value_name = "N")]
+    pub max_elements: u64,
+    /// The largest request line with its headers, in KiB; at least 8.
+    #[arg(long, default_value_t = 32, value_name = "KIB", value_parser = clap::value_parser!(u32).range(8..))]
+    pub max_header_kib: u32,
+    /// How long a client may take to send its headers, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub header_timeout_ms: u64,
+    /// How long a client may take to send its body, in milliseconds.
+    #[arg(long, default_value_t = 30_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub body_timeout_ms: u64,
+    #[command(flatten)]
+    pub cache: CacheOptions,
+    /// Print where the server listens, and what it serves, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InferOptions {
+    /// The component.
+    pub model: PathBuf,
+    /// An input's tensor, in NumPy's format. Repeatable.
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
+    pub input: Vec<(String, PathBuf)>,
+    /// A directory for the outputs, one .npy file each.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: LimitOptions,
+    #[command(flatten)]
+    pub cache: CacheOptions,
+    /// Print the outputs as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectOptions {
+    /// The component.
+    pub model: PathBuf,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What an inference may use.
+#[derive(Debug, Args)]
+pub struct LimitOptions {
+    /// The most memory that an instance may have, in MiB.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub memory_mib: u16,
+    /// How long an inference may take, in milliseconds.
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub deadline_ms: u64,
+    /// The most instances at the same time.
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub instances: u16,
+}
+
+/// Where machine code is kept.
+#[derive(Debug, Args)]
+pub struct CacheOptions {
+    /// The directory for machine code [default: $SAMARA_CACHE_DIR, or samara in the user's cache directory].
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    pub cache_dir: Option<PathBuf>,
+    /// Keep no machine code: compile it every time.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl LimitOptions {
+    /// Applies them to a runtime's configuration.
+    pub fn apply(&self, config: &mut Config) {
+        config.limits.memory_bytes = usize::from(self.memory_mib) << 20;
+        config.limits.deadline = self.deadline();
+        config.limits.instances = u32::from(self.instances);
+    }
+
+    /// How long an inference may take.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+}
+
+impl CacheOptions {
+    /// Applies them to a runtime's configuration.
+    pub fn apply(&self, config: &mut Config) {
+        if self.no_cache {
+            config.cache_directory = None;
+        } else if let Some(directory) = &self.cache_dir {
+            config.cache_directory = Some(directory.clone());
+        }
+    }
+}
+
+/// A name or version: it becomes part of a path in URLs.
+fn name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty()
+        && text.len() <= 128
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+'))
+        && text.chars().any(|c| c != '.');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be 1 to 128 letters, digits or -_.+, not only dots, since it becomes part of a URL".to_owned())
+    }
+}
+
+fn tensor_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        _ => Err(format!("{text:?} is not NAME=FILE.npy")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_options_are_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_name_is_fit_for_a_url() {
+        assert!(name("efficientnet-lite0").is_ok());
+        for text in ["", ".", "..", "a/b", "a b", "ä", "a?b", &"x".repeat(129)] {
+            assert!(name(text).is_err(), "{text}");
+        }
+    }
+}

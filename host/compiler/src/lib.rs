@@ -1,0 +1,26 @@
+//! Compiles an ONNX model into a WASI component that carries the optimised model.
+//!
+//! The way, one module a stage:
+//!
+//! 1. [`onnx`](mod@onnx): the file is read, checked, and turned into a typed graph, on the host.
+//! 2. [`nnef`](mod@nnef): the graph is written in parts that the engine understands.
+//! 3. [`snapshot`](mod@snapshot): an instance of the engine takes the parts, optimises the graph for the vector
+//!    instructions that it was built for, packs the weights, and is frozen as it is.
+//! 4. [`component`](mod@component): the frozen module becomes a component with a manifest.
+//! 5. [`compile`]: runs it all, has the machine code made, and runs the result once in a fresh instance.
+
+mod compile;
+mod component;
+mod engine;
+mod error;
+mod nnef;
+mod onnx;
+mod snapshot;
+
+pub use compile::{Compiled, Options, Progress, Report, StepTime, compile, write};
+pub use engine::component as engine_component;
+pub use error::CompileError;
+pub use onnx::InputShape;
+
+/// What writes components: the tool and its version.
+pub const GENERATOR: &str = concat!("samara ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,122 @@
+//! One isolated instance of a model.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use samara_protocol::{InputTensor, ModelMetadata, OutputTensor};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+
+use crate::abi::{Served, ServedPre, wit};
+use crate::deadline::Ticker;
+use crate::host::Host;
+use crate::{InferError, Runtime};
+
+/// One isolated instance of a model, with a memory of its own.
+///
+/// It can run any number of inferences, each starting from what the last one left. Whoever wants requests isolated from
+/// each other uses an instance for one of them.
+pub struct Instance {
+    store: Store<Host>,
+    component: Served,
+    runtime: Runtime,
+}
+
+impl Instance {
+    pub(crate) fn new(
+        runtime: Runtime,
+        mut store: Store<Host>,
+        component: &ServedPre<Host>,
+    ) -> Result<Instance, InferError> {
+        let deadline = runtime.shared.limits.deadline;
+        store.set_epoch_deadline(Ticker::ticks(deadline));
+        let component = {
+            let _running = runtime.shared.ticker.running();
+            component.instantiate(&mut store)
+        }
+        .map_err(|error| explain(&error, &store, &runtime, deadline))?;
+        Ok(Instance { store, component, runtime })
+    }
+
+    /// Runs the model once, within the runtime's deadline. See [`Instance::infer_within`].
+    pub fn infer(
+        &mut self,
+        inputs: &[InputTensor<'_>],
+        outputs: &[&str],
+    ) -> Result<Vec<OutputTensor<'static>>, InferError> {
+        self.infer_within(inputs, outputs, self.runtime.shared.limits.deadline)
+    }
+
+    /// Runs the model once, and stops it when `deadline` has passed.
+    ///
+    /// `outputs` names the outputs to return, in their order; none means all of them in the order of the metadata. An
+    /// instance that failed with anything but [`InferError::InvalidArgument`] or [`InferError::Failed`] is of no more use.
+    pub fn infer_within(
+        &mut self,
+        inputs: &[InputTensor<'_>],
+        outputs: &[&str],
+        deadline: Duration,
+    ) -> Result<Vec<OutputTensor<'static>>, InferError> {
+        let inputs: Vec<wit::TensorParam<'_>> = inputs
+            .iter()
+            .map(|input| wit::TensorParam {
+                name: &input.name,
+                datatype: input.datatype.into(),
+                shape: &input.shape,
+                data: &input.data,
+            })
+            .collect();
+        let answer = self.call(deadline, |component, store| {
+            component.samara_inference_model().call_infer(store, &inputs, outputs)
+        })?;
+        match answer {
+            Ok(tensors) => Ok(tensors.into_iter().map(output).collect()),
+            Err(wit::Error::InvalidArgument(message)) => Err(InferError::InvalidArgument(message)),
+            Err(wit::Error::Failed(message)) => Err(InferError::Failed(message)),
+        }
+    }
+
+    /// Asks the model what it is.
+    pub fn metadata(&mut self) -> Result<ModelMetadata, InferError> {
+        let deadline = self.runtime.shared.limits.deadline;
+        let metadata =
+            self.call(deadline, |component, store| component.samara_inference_model().call_metadata(store))?;
+        Ok(metadata.into())
+    }
+
+    fn call<R>(
+        &mut self,
+        deadline: Duration,
+        f: impl FnOnce(&Served, &mut Store<Host>) -> wasmtime::Result<R>,
+    ) -> Result<R, InferError> {
+        self.store.set_epoch_deadline(Ticker::ticks(deadline));
+        let result = {
+            let _running = self.runtime.shared.ticker.running();
+            f(&self.component, &mut self.store)
+        };
+        result.map_err(|error| explain(&error, &self.store, &self.runtime, deadline))
+    }
+}
+
+fn output(tensor: wit::TensorResult) -> OutputTensor<'static> {
+    OutputTensor {
+        name: Cow::Owned(tensor.name),
+        datatype: tensor.datatype.into(),
+        shape: Cow::Owned(tensor.shape),
+        data: Cow::Owned(tensor.data),
+    }
+}
+
+/// What an error of Wasmtime means to whoever wanted an inference.
+fn explain(error: &wasmtime::Error, store: &Store<Host>, runtime: &Runtime, deadline: Duration) -> InferError {
+    let limits = &runtime.shared.limits;
+    if store.data().memory_refused {
+        return InferError::Memory { limit_bytes: limits.memory_bytes };
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return InferError::Instances { limit: limits.instances };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => InferError::Deadline { deadline },
+        _ => InferError::Trap(format!("{error:#}")),
+    }
+}

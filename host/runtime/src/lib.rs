@@ -1,0 +1,92 @@
+//! Runs compiled models.
+//!
+//! A [`Runtime`] holds what all models share: the engine, its pool of instance slots, the code cache and the clock that
+//! ends overdue inferences. [`Runtime::load`] gives a [`Model`]; [`Model::instantiate`] a fresh, isolated [`Instance`];
+//! [`Instance::infer`] runs it. Dropping an instance resets its slot, which takes about as long as the inference dirtied
+//! memory, so drop it after the reply has been handed over.
+
+mod abi;
+mod cache;
+mod config;
+mod deadline;
+mod error;
+mod host;
+mod identity;
+mod instance;
+mod model;
+
+pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
+pub use config::{Config, Limits};
+pub use error::{InferError, LoadError, RuntimeError};
+pub use instance::Instance;
+pub use model::{CodeOrigin, Model};
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::deadline::Ticker;
+use crate::host::Host;
+
+/// What all models of a process share. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<Host>,
+    limits: Limits,
+    /// Absent where code is not cached.
+    cache: Option<CodeCache>,
+    ticker: Ticker,
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// Sets up a runtime.
+    ///
+    /// A cache directory that cannot be used is no reason to fail: the runtime then compiles what it loads, and says so
+    /// in the log.
+    pub fn new(config: &Config) -> Result<Runtime, RuntimeError> {
+        let engine = Engine::new(&config.wasmtime()).map_err(RuntimeError::Engine)?;
+        let cache = match &config.cache_directory {
+            None => None,
+            Some(directory) => match CodeCache::open(directory) {
+                Ok(cache) => Some(cache),
+                Err(error) => {
+                    tracing::warn!(%error, "machine code is not cached");
+                    None
+                }
+            },
+        };
+        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        let linker = Linker::new(&engine);
+        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };
+        Ok(Runtime { shared: Arc::new(shared) })
+    }
+
+    /// Loads the component in the file at `path`, from the code cache where that has it.
+    pub fn load(&self, path: &Path) -> Result<Model, LoadError> {
+        Model::from_file(self, path)
+    }
+
+    /// Loads a component from its bytes, from the code cache where that has it.
+    pub fn load_bytes(&self, component: &[u8]) -> Result<Model, LoadError> {
+        Model::from_bytes(self, component)
+    }
+
+    /// The limits that every inference is held to.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// The cache of machine code, where there is one.
+    pub fn cache(&self) -> Option<&CodeCache> {
+        self.shared.cache.as_ref()
+    }
+}

@@ -1,0 +1,161 @@
+//! A loaded model.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use samara_artifact::{Manifest, ManifestError};
+use samara_protocol::ModelMetadata;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre};
+
+use crate::abi::{MODEL_INTERFACE, ServedPre};
+use crate::cache::{About, CodeKey};
+use crate::host::Host;
+use crate::identity::Identity;
+use crate::{InferError, Instance, LoadError, Runtime};
+
+/// A model that instances can be made of. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: Runtime,
+    component: ServedPre<Host>,
+    metadata: ModelMetadata,
+    manifest: Option<Manifest>,
+    origin: CodeOrigin,
+}
+
+/// Where a model's machine code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeOrigin {
+    /// From the code cache, mapped.
+    Cache,
+    /// It was compiled, which took this long.
+    Compiled(Duration),
+}
+
+impl Model {
+    pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
+        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let identity = Identity::of(path).map_err(read)?;
+        let cache = runtime.shared.cache.as_ref();
+        if let Some(cache) = cache
+            && let Some(key) = cache.key_of_file(path, &identity)
+            && let Some((component, about)) = cache.component(&runtime.shared.engine, &key)
+        {
+            return Model::new(runtime, &component, Some(about), CodeOrigin::Cache);
+        }
+        let bytes = std::fs::read(path).map_err(read)?;
+        let (model, key) = Model::with_key(runtime, &bytes)?;
+        if let Some(cache) = cache {
+            cache.remember_file(path, identity, &key);
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn from_bytes(runtime: &Runtime, bytes: &[u8]) -> Result<Model, LoadError> {
+        Ok(Model::with_key(runtime, bytes)?.0)
+    }
+
+    fn with_key(runtime: &Runtime, bytes: &[u8]) -> Result<(Model, CodeKey), LoadError> {
+        let manifest = match Manifest::read_from(bytes) {
+            Ok(manifest) => Some(manifest),
+            Err(ManifestError::Missing) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let engine = &runtime.shared.engine;
+        let key = CodeKey::of_content(engine, bytes);
+        let cache = runtime.shared.cache.as_ref();
+        if let Some((component, about)) = cache.and_then(|cache| cache.component(engine, &key)) {
+            return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache)?, key));
+        }
+        let start = Instant::now();
+        let about = manifest.map(|manifest| About { metadata: manifest.metadata(), manifest: Some(manifest) });
+        let Some(cache) = cache else {
+            let component = Component::new(engine, bytes).map_err(LoadError::Compile)?;
+            let model = Model::new(runtime, &component, about, CodeOrigin::Compiled(start.elapsed()))?;
+            return Ok((model, key));
+        };
+        let code = engine.precompile_component(bytes).map_err(LoadError::Compile)?;
+        let origin = CodeOrigin::Compiled(start.elapsed());
+        if about.is_some() {
+            cache.put(&key, &code, about.as_ref());
+        }
+        let component = match cache.component(engine, &key) {
+            Some((component, _)) => component,
+            // SAFETY: Wasmtime has serialised this just now.
+            None => unsafe { Component::deserialize(engine, &code) }.map_err(LoadError::Compile)?,
+        };
+        let model = Model::new(runtime, &component, about, origin)?;
+        if model.inner.manifest.is_none() {
+            let about = About { metadata: model.inner.metadata.clone(), manifest: None };
+            cache.put(&key, &code, Some(&about));
+        }
+        Ok((model, key))
+    }
+
+    fn new(
+        runtime: &Runtime,
+        component: &Component,
+        about: Option<About>,
+        origin: CodeOrigin,
+    ) -> Result<Model, LoadError> {
+        // The typed export calls none of its imports, which serve the HTTP export beside it.
+        let mut linker = runtime.shared.linker.clone();
+        linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;
+        let prepared: InstancePre<Host> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
+        let component = ServedPre::new(prepared)
+            .map_err(|error| LoadError::MissingExport { interface: MODEL_INTERFACE, reason: format!("{error:#}") })?;
+        let mut inner = Inner {
+            runtime: runtime.clone(),
+            component,
+            metadata: ModelMetadata {
+                name: String::new(),
+                version: String::new(),
+                platform: String::new(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+            },
+            manifest: None,
+            origin,
+        };
+        match about {
+            Some(about) => (inner.metadata, inner.manifest) = (about.metadata, about.manifest),
+            None => inner.metadata = inner.instantiate().and_then(|mut i| i.metadata()).map_err(LoadError::Metadata)?,
+        }
+        Ok(Model { inner: Arc::new(inner) })
+    }
+
+    /// What the model is, takes and gives.
+    pub fn metadata(&self) -> &ModelMetadata {
+        &self.inner.metadata
+    }
+
+    /// What its component tells, if `samara compile` made it.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.inner.manifest.as_ref()
+    }
+
+    /// Where its machine code came from.
+    pub fn origin(&self) -> CodeOrigin {
+        self.inner.origin
+    }
+
+    /// Makes a fresh instance, whose memory is as it was when the model was compiled.
+    pub fn instantiate(&self) -> Result<Instance, InferError> {
+        self.inner.instantiate()
+    }
+}
+
+impl Inner {
+    fn instantiate(&self) -> Result<Instance, InferError> {
+        let limits = &self.runtime.shared.limits;
+        let mut store = Store::new(&self.runtime.shared.engine, Host::new(limits.memory_bytes));
+        store.limiter(|host| host);
+        Instance::new(self.runtime.clone(), store, &self.component)
+    }
+}

@@ -1,0 +1,107 @@
+//! Connections: accepted, held to their limits, and let finish when the server stops.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::http::Service;
+
+/// Serves until `stop` is ready, then lets what has begun come to its end.
+pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Future<Output = ()>) {
+    let builder = builder(&service);
+    let graceful = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: others may close theirs in the meantime.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        tokio::spawn(hold(stream, builder.clone(), Arc::clone(&service), graceful.watcher()));
+    }
+    drop(listener);
+    tracing::info!("stopping: no new connections, what runs is finished");
+    let longest = service.config.body_timeout + service.config.deadline * 2;
+    if tokio::time::timeout(longest, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+}
+
+fn builder(service: &Service) -> auto::Builder<TokioExecutor> {
+    let config = &service.config;
+    let header_bytes = config.max_header_bytes.max(SMALLEST_HEADER_BYTES);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(header_bytes)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+/// What hyper needs at least to read headers into.
+const SMALLEST_HEADER_BYTES: usize = 8 << 10;
+
+/// Answers the requests of one connection.
+async fn hold(
+    stream: TcpStream,
+    builder: auto::Builder<TokioExecutor>,
+    service: Arc<Service>,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    // Replies are written whole; there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let began = Arc::new(AtomicBool::new(false));
+    let answer = service_fn({
+        let (began, service) = (Arc::clone(&began), Arc::clone(&service));
+        move |request| {
+            began.store(true, Ordering::Relaxed);
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.answer(request).await) }
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(watcher.watch(connection));
+    // Whoever has not sent a request by now does not mean to: hyper's own timeout begins only once it is known which
+    // version of HTTP the client speaks.
+    let result = match tokio::time::timeout(service.config.header_timeout, &mut connection).await {
+        Ok(result) => result,
+        Err(_) if began.load(Ordering::Relaxed) => connection.await,
+        Err(_) => {
+            service.counters.header_timeout.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    };
+    if let Err(error) = result {
+        count(&service, &*error);
+    }
+}
+
+/// Counts the limits that ended a connection.
+fn count(service: &Service, error: &(dyn Error + Send + Sync + 'static)) {
+    let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
+    if error.is_timeout() {
+        service.counters.header_timeout.fetch_add(1, Ordering::Relaxed);
+    } else if error.is_parse_too_large() {
+        service.counters.header_bytes.fetch_add(1, Ordering::Relaxed);
+    }
+}

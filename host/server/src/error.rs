@@ -1,0 +1,74 @@
+//! Why a server does not start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use samara_runtime::LoadError;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address that was bound cannot be told.
+    #[error("cannot tell the server's address: {0}")]
+    Address(io::Error),
+    /// A worker cannot be started.
+    #[error("cannot start a worker: {0}")]
+    Thread(io::Error),
+    /// A directory of components cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory has no components.
+    #[error("{} holds no component: no file in it ends in .wasm", path.display())]
+    EmptyDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A component cannot be loaded.
+    #[error("{}: {source}", path.display())]
+    Load {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        source: LoadError,
+    },
+    /// Two components are the same version of the same model.
+    #[error(
+        "{} and {} are both version {version:?} of model {name:?}: \
+         compile one of them again with another --name or --version",
+        first.display(),
+        second.display()
+    )]
+    Duplicate {
+        /// The model's name.
+        name: String,
+        /// The version.
+        version: String,
+        /// The file that was loaded first.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process does, choose another port with --listen",
+        io::ErrorKind::PermissionDenied => "; choose a port above 1023 with --listen",
+        _ => "",
+    }
+}

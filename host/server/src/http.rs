@@ -1,0 +1,196 @@
+//! Requests and replies as HTTP has them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use samara_protocol::repository::{self as bodies, IndexEntry};
+use samara_protocol::{Error, InferResponse, Route};
+use tokio::sync::oneshot;
+
+use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
+use crate::repository::Served;
+use crate::statistics::{ModelCounters, ServerCounters};
+use crate::workers::Workers;
+use crate::{Config, Repository};
+
+/// What answers requests.
+pub struct Service {
+    pub config: Config,
+    pub counters: ServerCounters,
+    repository: Repository,
+    workers: Workers,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Service {
+    pub fn new(config: Config, repository: Repository, workers: Workers) -> Service {
+        Service { config, counters: ServerCounters::default(), repository, workers }
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Reply {
+        let accepted = Instant::now();
+        let version = request.version();
+        let (head, body) = request.into_parts();
+        let route = Route::parse(head.method.as_str(), head.uri.path());
+        let reply = match route {
+            Err(error) => Err(error),
+            Ok(Route::Infer { name, version }) => match self.repository.find(&name, version.as_deref()) {
+                Ok(served) => self.infer(served, head.headers, body, accepted).await,
+                Err(error) => Err(error),
+            },
+            Ok(Route::RepositoryIndex) => self.index(&head.headers, body).await,
+            Ok(route) => self.describe(&route).map(json),
+        };
+        reply.unwrap_or_else(|error| refuse(&error, version))
+    }
+
+    async fn infer(
+        &self,
+        served: &Arc<Served>,
+        headers: HeaderMap,
+        body: Incoming,
+        accepted: Instant,
+    ) -> Result<Reply, Error> {
+        let body = self.read(&headers, body, Some(&served.counters)).await?;
+        let (reply, answer) = oneshot::channel();
+        self.workers.submit(Job { served: Arc::clone(served), headers, body, accepted, reply })?;
+        let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
+        Ok(tensors(response))
+    }
+
+    async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
+        let body = self.read(headers, body, None).await?;
+        // Every model that is here is ready, so the filter changes nothing; but it must be well-formed.
+        bodies::index_wants_ready_only(&body)?;
+        let entries: Vec<IndexEntry<'_>> = self
+            .repository
+            .models()
+            .map(|served| {
+                let metadata = served.model.metadata();
+                IndexEntry { name: &metadata.name, version: &metadata.version, ready: true, reason: "" }
+            })
+            .collect();
+        Ok(json(bodies::index(&entries)))
+    }
+
+    /// The body of every route that asks for nothing but facts.
+    fn describe(&self, route: &Route<'_>) -> Result<Vec<u8>, Error> {
+        let find = |name: &str, version: &Option<std::borrow::Cow<'_, str>>| {
+            self.repository.find(name, version.as_deref()).map(|served| served.model.metadata())
+        };
+        Ok(match route {
+            Route::Server => bodies::server_metadata(
+                "samara",
+                env!("CARGO_PKG_VERSION"),
+                &[bodies::CODEC_EXTENSIONS, &["model_repository", "statistics"]].concat(),
+            ),
+            Route::Live | Route::Ready => bodies::health(true, true),
+            Route::Model { name, version } => bodies::model_metadata(find(name, version)?),
+            Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.name, true),
+            Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?),
+            Route::ModelStats { name, version: Some(version) } => {
+                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[])
+            }
+            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[]),
+            Route::AllStats => {
+                let models: Vec<Arc<Served>> = self.repository.models().cloned().collect();
+                statistics(&models, &self.counters.read())
+            }
+            Route::Infer { .. } | Route::RepositoryIndex => {
+                return Err(Error::Internal("a route that needs a body".to_owned()));
+            }
+        })
+    }
+
+    /// Reads a body, no more of it than is allowed and for no longer.
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        body: Incoming,
+        counters: Option<&ModelCounters>,
+    ) -> Result<Bytes, Error> {
+        let limit = self.config.request.max_body_bytes;
+        let too_large = || {
+            let error = Error::PayloadTooLarge(format!("the body is larger than the {limit} bytes that are allowed"));
+            if let Some(counters) = counters {
+                counters.refused(&error);
+            }
+            error
+        };
+        let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > limit) || body.size_hint().lower() > limit {
+            return Err(too_large());
+        }
+        let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+        match tokio::time::timeout(self.config.body_timeout, limited.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) => Err(Error::BadRequest(format!("the body ended too early: {error}"))),
+            Err(_) => {
+                self.counters.body_timeout.fetch_add(1, Ordering::Relaxed);
+                let allowed = self.config.body_timeout.as_millis();
+                Err(Error::RequestTimeout(format!("the body did not come within the {allowed} ms that are allowed")))
+            }
+        }
+    }
+}
+
+fn statistics(models: &[Arc<Served>], server_limits: &[(&str, u64)]) -> Vec<u8> {
+    let limits: Vec<_> = models.iter().map(|served| served.counters.limits()).collect();
+    let rows: Vec<_> = models
+        .iter()
+        .zip(&limits)
+        .map(|(served, limits)| {
+            let metadata = served.model.metadata();
+            served.counters.read(&metadata.name, &metadata.version, limits)
+        })
+        .collect();
+    bodies::statistics(&rows, server_limits)
+}
+
+fn json(body: Vec<u8>) -> Reply {
+    let mut reply = Response::new(Full::from(body));
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    reply
+}
+
+fn tensors(response: InferResponse) -> Reply {
+    let mut reply = Response::new(Full::from(response.body));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
+    if let Some(length) = response.inference_header_content_length {
+        headers.insert(INFERENCE_HEADER_CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(encoding) = response.content_encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    reply
+}
+
+fn refuse(error: &Error, version: Version) -> Reply {
+    let mut reply = json(error.body());
+    *reply.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = reply.headers_mut();
+    if let Some(allow) = error.allow() {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    // What is left of the body is not read.
+    let unread = matches!(error, Error::PayloadTooLarge(_) | Error::RequestTimeout(_));
+    if unread && version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}

@@ -1,0 +1,131 @@
+//! One inference, on a worker's thread.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use samara_protocol::{Error, InferHead, InferResponse, Limits, ModelMetadata, decode, encode};
+use samara_runtime::{InferError, Instance};
+use tokio::sync::oneshot;
+
+use crate::repository::Served;
+use crate::statistics::ModelLimit;
+
+/// `Inference-Header-Content-Length`, of the protocol's binary form.
+pub const INFERENCE_HEADER_CONTENT_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// An inference that was asked for.
+pub struct Job {
+    pub served: Arc<Served>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub accepted: Instant,
+    pub reply: oneshot::Sender<Result<InferResponse, Error>>,
+}
+
+/// What a job leaves behind.
+pub enum Outcome {
+    /// The reply has been handed over. An instance that ran is used up.
+    Done(Option<Instance>),
+    /// Nobody waited for a reply, so nothing ran.
+    Abandoned(Option<Instance>),
+}
+
+impl Job {
+    /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
+    pub fn run(self, instance: Option<Instance>, deadline: Duration, limits: &Limits, retry_after: u32) -> Outcome {
+        if self.reply.is_closed() {
+            return Outcome::Abandoned(instance);
+        }
+        let mut instance = instance;
+        let counters = &self.served.counters;
+        let started = Instant::now();
+        let waited = started - self.accepted;
+        counters.queue.add(waited);
+        let result = self.answer(&mut instance, started, waited, deadline, limits, retry_after);
+        let taken = self.accepted.elapsed();
+        match &result {
+            Ok(_) => counters.success.add(taken),
+            Err(error) => {
+                counters.fail.add(taken);
+                counters.refused(error);
+            }
+        }
+        // If nobody waits any more, the reply is for nobody.
+        let _ = self.reply.send(result);
+        Outcome::Done(instance)
+    }
+
+    fn answer(
+        &self,
+        instance: &mut Option<Instance>,
+        started: Instant,
+        waited: Duration,
+        deadline: Duration,
+        limits: &Limits,
+        retry_after: u32,
+    ) -> Result<InferResponse, Error> {
+        let model = self.served.model.metadata();
+        let counters = &self.served.counters;
+        let header = |name: &HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let head = InferHead {
+            content_type: header(&CONTENT_TYPE),
+            inference_header_content_length: header(&INFERENCE_HEADER_CONTENT_LENGTH),
+            content_encoding: header(&CONTENT_ENCODING),
+            accept_encoding: header(&ACCEPT_ENCODING),
+        };
+        let request = decode(&head, &self.body, model, limits)?;
+        let decoded = Instant::now();
+        counters.compute_input.add(decoded - started);
+
+        let explain = |error: InferError| {
+            if let Some(limit) = ModelLimit::of(&error) {
+                counters.hit(limit);
+                tracing::warn!(model = model.name, %error, "an inference failed");
+            }
+            refusal(error, retry_after)
+        };
+        let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
+        let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
+        let names: Vec<&str> =
+            request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
+        let instance = match instance {
+            Some(instance) => instance,
+            None => instance.insert(self.served.model.instantiate().map_err(explain)?),
+        };
+        let outputs = instance.infer_within(&request.inputs, &names, remaining).map_err(|error| match error {
+            // The deadline that the client knows is the whole one.
+            InferError::Deadline { .. } => explain(InferError::Deadline { deadline }),
+            error => explain(error),
+        })?;
+        let inferred = Instant::now();
+        counters.compute_infer.add(inferred - decoded);
+        counters.inferred(items(model, &request.inputs[..]));
+
+        let response = encode(&request.plan, model, &outputs)?;
+        counters.compute_output.add(inferred.elapsed());
+        Ok(response)
+    }
+}
+
+/// How many items a request holds: the size of the first dimension, where that is dynamic.
+fn items(model: &ModelMetadata, inputs: &[samara_protocol::InputTensor<'_>]) -> u64 {
+    let dynamic = model.inputs.first().is_some_and(|spec| spec.shape.first() == Some(&-1));
+    match inputs.first().and_then(|input| input.shape.first()) {
+        Some(&size) if dynamic => size,
+        _ => 1,
+    }
+}
+
+/// What the client is told.
+fn refusal(error: InferError, retry_after: u32) -> Error {
+    let message = error.to_string();
+    match error {
+        InferError::InvalidArgument(_) | InferError::Failed(_) => Error::BadRequest(message),
+        InferError::Deadline { .. } => Error::DeadlineExceeded(message),
+        InferError::Memory { .. } | InferError::Instances { .. } => Error::Unavailable { message, retry_after },
+        _ => Error::Internal(message),
+    }
+}

@@ -1,0 +1,56 @@
+//! Serves models over HTTP: the Open Inference Protocol v2.
+//!
+//! A request's way: [`connection`](mod@connection) accepts it and keeps its limits; [`http`](mod@http) reads its body and
+//! finds its route; [`workers`](mod@workers) has a bounded queue of inferences and the threads that run them, never the
+//! threads that do the network's work; [`inference`](mod@inference) is what such a thread does with one: decode, run in a
+//! fresh instance, encode, hand the reply over, and only then reset the instance. [`repository`](mod@repository) knows the
+//! models, and [`statistics`](mod@statistics) counts what happens to them.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod error;
+mod http;
+mod inference;
+mod repository;
+mod statistics;
+mod workers;
+
+pub use config::Config;
+pub use error::ServeError;
+pub use repository::{Repository, Served};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::http::Service;
+use crate::workers::Workers;
+
+/// A server that is bound to its address and answers when [`Server::run`] is called.
+pub struct Server {
+    listener: TcpListener,
+    service: Arc<Service>,
+}
+
+impl Server {
+    /// Binds the address and starts the workers.
+    pub async fn bind(config: Config, repository: Repository) -> Result<Server, ServeError> {
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+        let workers = Workers::start(&config).map_err(ServeError::Thread)?;
+        Ok(Server { listener, service: Arc::new(Service::new(config, repository, workers)) })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> Result<SocketAddr, ServeError> {
+        self.listener.local_addr().map_err(ServeError::Address)
+    }
+
+    /// Serves until `stop` is ready, then finishes what has begun, for no longer than a request may take.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        connection::serve(self.listener, self.service, stop).await;
+    }
+}

@@ -1,0 +1,104 @@
+//! The threads that run inferences, and the queue before them.
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use flume::{Receiver, Sender, TrySendError};
+use samara_protocol::Error;
+use samara_runtime::Instance;
+
+use crate::Config;
+use crate::inference::{Job, Outcome};
+use crate::repository::Served;
+use crate::statistics::ModelLimit;
+
+/// When a client that was refused may try again, in seconds.
+const RETRY_AFTER: u32 = 1;
+
+/// The threads that run inferences, and the queue before them.
+pub struct Workers {
+    queue: Option<Sender<Job>>,
+    capacity: usize,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    pub fn start(config: &Config) -> io::Result<Workers> {
+        let (queue, jobs) = flume::bounded(config.queue.max(1));
+        let threads = (0..config.workers.get())
+            .map(|index| {
+                let worker = Worker {
+                    jobs: jobs.clone(),
+                    deadline: config.deadline,
+                    request: config.request.clone(),
+                    keep_ready: config.keep_instance_ready,
+                };
+                thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Workers { queue: Some(queue), capacity: config.queue.max(1), threads })
+    }
+
+    /// Puts an inference into the queue, unless that is full.
+    pub fn submit(&self, job: Job) -> Result<(), Error> {
+        let stopping = || Error::Unavailable { message: "the server is stopping".to_owned(), retry_after: RETRY_AFTER };
+        let queue = self.queue.as_ref().ok_or_else(stopping)?;
+        queue.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(job) => {
+                job.served.counters.hit(ModelLimit::Queue);
+                Error::Unavailable {
+                    message: format!("overloaded: {} inferences are waiting already", self.capacity),
+                    retry_after: RETRY_AFTER,
+                }
+            }
+            TrySendError::Disconnected(_) => stopping(),
+        })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // Without a sender, the workers end when the queue is empty.
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // A worker catches panics, so there is nothing to learn here.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    jobs: Receiver<Job>,
+    deadline: Duration,
+    request: samara_protocol::Limits,
+    keep_ready: bool,
+}
+
+impl Worker {
+    fn run(self) {
+        let mut ready: Option<(Arc<Served>, Instance)> = None;
+        while let Ok(job) = self.jobs.recv() {
+            let served = Arc::clone(&job.served);
+            // An instance of another model would only hold a slot that this one may need.
+            let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                job.run(instance, self.deadline, &self.request, RETRY_AFTER)
+            }));
+            match outcome {
+                Ok(Outcome::Done(instance)) => {
+                    // The reply is on its way. This resets the slot.
+                    drop(instance);
+                    if self.keep_ready && self.jobs.is_empty() {
+                        ready = served.model.instantiate().ok().map(|instance| (served, instance));
+                    }
+                }
+                Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),
+                // The reply's other end notices that nothing will come.
+                Err(_) => tracing::error!(model = served.model.metadata().name, "a worker panicked"),
+            }
+        }
+    }
+}

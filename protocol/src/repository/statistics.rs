@@ -1,0 +1,124 @@
+//! A model's statistics, in the form of Triton's statistics extension.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::to_body;
+
+/// How often something happened, and how long it took in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DurationStatistic {
+    /// How often.
+    pub count: u64,
+    /// How long in all, in nanoseconds.
+    pub ns: u64,
+}
+
+/// What has happened to one model since the server started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelStatistics<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// When the last inference was asked for, in milliseconds since 1970; 0 where none was.
+    pub last_inference: u64,
+    /// Successful inferences; each item of a batch counts.
+    pub inference_count: u64,
+    /// Successful runs of the model; a batch counts once.
+    pub execution_count: u64,
+    /// Requests that were answered.
+    pub success: DurationStatistic,
+    /// Requests that failed.
+    pub fail: DurationStatistic,
+    /// Waiting for a place to run.
+    pub queue: DurationStatistic,
+    /// Preparing inputs.
+    pub compute_input: DurationStatistic,
+    /// Running the model.
+    pub compute_infer: DurationStatistic,
+    /// Taking out outputs.
+    pub compute_output: DurationStatistic,
+    /// How often each limit was met, by the limit's name: an addition to Triton's form.
+    pub limits: &'a [(&'a str, u64)],
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model_stats: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Counters::is_empty")]
+    server_limits: Counters<'a>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    version: &'a str,
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    inference_stats: Durations,
+    batch_stats: [(); 0],
+    limits: Counters<'a>,
+}
+
+#[derive(Serialize)]
+struct Durations {
+    success: DurationStatistic,
+    fail: DurationStatistic,
+    queue: DurationStatistic,
+    compute_input: DurationStatistic,
+    compute_infer: DurationStatistic,
+    compute_output: DurationStatistic,
+}
+
+struct Counters<'a>(&'a [(&'a str, u64)]);
+
+/// The body of [`Route::ModelStats`](crate::Route::ModelStats) and
+/// [`Route::AllStats`](crate::Route::AllStats). No batch is ever made of several requests, so `batch_stats`
+/// is empty.
+///
+/// `server_limits` says how often each limit was met that is no model's, by the limit's name: an addition to
+/// Triton's form, absent where there is none.
+#[must_use]
+pub fn statistics(models: &[ModelStatistics<'_>], server_limits: &[(&str, u64)]) -> Vec<u8> {
+    let model_stats = models
+        .iter()
+        .map(|model| Row {
+            name: model.name,
+            version: model.version,
+            last_inference: model.last_inference,
+            inference_count: model.inference_count,
+            execution_count: model.execution_count,
+            inference_stats: Durations {
+                success: model.success,
+                fail: model.fail,
+                queue: model.queue,
+                compute_input: model.compute_input,
+                compute_infer: model.compute_infer,
+                compute_output: model.compute_output,
+            },
+            batch_stats: [],
+            limits: Counters(model.limits),
+        })
+        .collect();
+    to_body(&Body { model_stats, server_limits: Counters(server_limits) })
+}
+
+// === impl Counters ===
+
+impl Counters<'_> {
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Counters<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, count) in self.0 {
+            map.serialize_entry(name, count)?;
+        }
+        map.end()
+    }
+}

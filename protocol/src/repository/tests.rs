@@ -1,0 +1,126 @@
+use super::*;
+use crate::Datatype;
+
+fn model() -> ModelMetadata {
+    ModelMetadata {
+        name: "m".into(),
+        version: "3".into(),
+        platform: "samara_wasm".into(),
+        inputs: vec![TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1, 3] }],
+        outputs: vec![TensorSpec { name: "label".into(), datatype: Datatype::Bytes, shape: vec![] }],
+    }
+}
+
+#[track_caller]
+fn assert_body(body: &[u8], expected: &str) {
+    assert_eq!(std::str::from_utf8(body).unwrap(), expected);
+}
+
+#[test]
+fn the_server_names_its_extensions() {
+    assert_body(
+        &server_metadata("samara", "0.1.0", CODEC_EXTENSIONS),
+        concat!(
+            r#"{"name":"samara","version":"0.1.0","#,
+            r#""extensions":["binary_tensor_data","model_configuration"]}"#
+        ),
+    );
+}
+
+#[test]
+fn health_answers_both_questions() {
+    assert_body(&health(true, false), r#"{"live":true,"ready":false}"#);
+    assert_body(&model_ready("m", true), r#"{"name":"m","ready":true}"#);
+}
+
+#[test]
+fn metadata_lists_tensors_with_their_shapes() {
+    assert_body(
+        &model_metadata(&model()),
+        concat!(
+            r#"{"name":"m","versions":["3"],"platform":"samara_wasm","#,
+            r#""inputs":[{"name":"x","datatype":"FP32","shape":[-1,3]}],"#,
+            r#""outputs":[{"name":"label","datatype":"BYTES","shape":[]}]}"#
+        ),
+    );
+}
+
+#[test]
+fn configurations_are_in_triton_s_terms() {
+    assert_body(
+        &model_config(&model()),
+        concat!(
+            r#"{"name":"m","platform":"samara_wasm","backend":"samara","#,
+            r#""version_policy":{"specific":{"versions":[3]}},"max_batch_size":0,"#,
+            r#""input":[{"name":"x","data_type":"TYPE_FP32","dims":[-1,3]}],"#,
+            r#""output":[{"name":"label","data_type":"TYPE_STRING","dims":[]}]}"#
+        ),
+    );
+    let mut model = model();
+    model.version = "v2-rc".into();
+    let body = String::from_utf8(model_config(&model)).unwrap();
+    assert!(body.contains(r#""versions":["v2-rc"]"#), "{body}");
+}
+
+#[test]
+fn statistics_count_and_add_up() {
+    let model = ModelStatistics {
+        name: "m",
+        version: "3",
+        last_inference: 1_700_000_000_000,
+        inference_count: 2,
+        execution_count: 1,
+        success: DurationStatistic { count: 1, ns: 50 },
+        limits: &[("queue_full", 4), ("fuel", 0)],
+        ..ModelStatistics::default()
+    };
+    assert_body(
+        &statistics(&[model], &[]),
+        concat!(
+            r#"{"model_stats":[{"name":"m","version":"3","last_inference":1700000000000,"#,
+            r#""inference_count":2,"execution_count":1,"inference_stats":{"#,
+            r#""success":{"count":1,"ns":50},"fail":{"count":0,"ns":0},"#,
+            r#""queue":{"count":0,"ns":0},"compute_input":{"count":0,"ns":0},"#,
+            r#""compute_infer":{"count":0,"ns":0},"compute_output":{"count":0,"ns":0}},"#,
+            r#""batch_stats":[],"limits":{"queue_full":4,"fuel":0}}]}"#
+        ),
+    );
+    assert_body(&statistics(&[], &[]), r#"{"model_stats":[]}"#);
+    assert_body(&statistics(&[], &[("header_bytes", 1)]), r#"{"model_stats":[],"server_limits":{"header_bytes":1}}"#);
+}
+
+#[test]
+fn the_index_tells_what_is_ready() {
+    let entry = |name, ready, reason| IndexEntry { name, version: "1", ready, reason };
+    assert_body(
+        &index(&[entry("a", true, ""), entry("b", false, "load failed")]),
+        concat!(
+            r#"[{"name":"a","version":"1","state":"READY","reason":""},"#,
+            r#"{"name":"b","version":"1","state":"UNAVAILABLE","reason":"load failed"}]"#
+        ),
+    );
+}
+
+#[test]
+fn an_index_request_may_be_empty() {
+    for (body, expected) in [
+        ("", false),
+        (" \n", false),
+        ("{}", false),
+        (r#"{"ready":false}"#, false),
+        (r#"{"ready":true,"other":1}"#, true),
+    ] {
+        assert_eq!(index_wants_ready_only(body.as_bytes()), Ok(expected), "{body}");
+    }
+    for body in [r#"{"ready":1}"#, "[true]", "true", "{", "null"] {
+        let error = index_wants_ready_only(body.as_bytes()).unwrap_err();
+        assert_eq!(error.status(), 400, "{body}");
+        assert!(error.message().contains(r#"{"ready": true}"#), "{error}");
+    }
+}
+
+#[test]
+fn a_model_s_metadata_survives_serialization() {
+    let json = serde_json::to_string(&model()).unwrap();
+    assert_eq!(serde_json::from_str::<ModelMetadata>(&json).unwrap(), model());
+}

@@ -1,0 +1,10 @@
+;; Answers with an error: `invalid-argument` if x[0] is 0, and else `failed`.
+(data (i32.const 700) "x is not to my taste")
+(func (export "samara:inference/model@0.1.0#infer")
+  (param $inputs i32) (param $count i32) (param $outputs i32) (param $wanted i32) (result i32)
+  (i32.store8 (i32.const 512) (i32.const 1))
+  (i32.store8 (i32.const 516)
+    (f32.ne (f32.load (i32.load offset=20 (local.get $inputs))) (f32.const 0)))
+  (i32.store (i32.const 520) (i32.const 700))
+  (i32.store (i32.const 524) (i32.const 20))
+  (i32.const 512))

@@ -1,0 +1,6 @@
+;; Answers with INT32, where FP32 was promised.
+(func (export "samara:inference/model@0.1.0#infer")
+  (param $inputs i32) (param $count i32) (param $outputs i32) (param $wanted i32) (result i32)
+  (call $rename (local.get $inputs))
+  (i32.store8 offset=8 (local.get $inputs) (i32.const 7))
+  (call $ok (local.get $inputs) (i32.const 1)))

@@ -1,0 +1,59 @@
+"""What all tests share: the binary, the compiled models, and a server that runs as long as the tests do."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tritonclient.http import InferenceServerClient
+
+from cards import BUILDS, CARDS, Card
+from command import CommandError, Samara
+from serving import Server
+
+
+@pytest.fixture(scope="session")
+def samara() -> Samara:
+    """The binary under test. Without it no test can run, and none is skipped: the session fails."""
+    try:
+        return Samara.find()
+    except CommandError as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def components(samara: Samara) -> dict[str, Path]:
+    """Every model of the zoo, compiled the way its card and its vectors want it, by the name it is served under."""
+    try:
+        return {name: samara.compile(build) for name, build in sorted(BUILDS.items())}
+    except CommandError as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def server(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
+    """A server with default settings that has all the models."""
+    with Server(samara, components.values()) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[InferenceServerClient]:
+    """A tritonclient of the server."""
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def connection(server: Server) -> Iterator[http.client.HTTPConnection]:
+    """A plain HTTP connection to the server."""
+    with server.connection() as connection:
+        yield connection
+
+
+@pytest.fixture(params=sorted(CARDS))
+def card(request: pytest.FixtureRequest) -> Card:
+    """Each model in turn."""
+    return CARDS[request.param]

@@ -1,0 +1,103 @@
+//! The command, run to its end.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::models;
+
+/// The root of the checkout.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The command under test: `$SAMARA_BIN`, or what `make build` leaves behind.
+///
+/// # Panics
+///
+/// Where it has not been built: a suite that tests nothing must not pass.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("SAMARA_BIN")
+        .map_or_else(|| checkout().join("target/release/samara"), PathBuf::from);
+    assert!(path.is_file(), "{} is missing: run `make build`", path.display());
+    path
+}
+
+/// The command with the machine code that the tests share, no colours, and nothing on its input.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    command
+        .env("SAMARA_CACHE_DIR", models::code_cache())
+        .env("NO_COLOR", "1")
+        .env_remove("SAMARA_LOG")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs the command with these arguments.
+pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
+    Run::of(command().args(arguments))
+}
+
+/// What came of running the command.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The exit code, if no signal ended it.
+    pub code: Option<i32>,
+    /// All of its output.
+    pub stdout: String,
+    /// All of its messages.
+    pub stderr: String,
+}
+
+impl Run {
+    /// Runs a command.
+    pub fn of(command: &mut Command) -> Run {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        Run {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Asserts that it succeeded.
+    #[track_caller]
+    pub fn succeeds(self) -> Run {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that it failed as every command should: code 1, nothing on the output, and one paragraph that starts with
+    /// `error: `. Returns that.
+    #[track_caller]
+    pub fn fails(self) -> String {
+        assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.stdout, "");
+        let message = self.stderr.trim_end();
+        assert!(message.starts_with("error: "), "{message}");
+        assert!(!message.contains("\n\n"), "more than a paragraph:\n{message}");
+        assert!(!message.contains("panicked at"), "{message}");
+        message.to_owned()
+    }
+
+    /// The output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.stdout))
+    }
+}
+
+/// Asserts that a message holds each of these texts.
+#[track_caller]
+pub fn assert_says(message: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(message.contains(text), "{text:?} is not said in: {message}");
+    }
+}
