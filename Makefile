@@ -58,6 +58,7 @@ bench: build ## Run the benchmarks
 test: build ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
+	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --package rustfft
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
 
@@ -77,6 +78,7 @@ format-check: ## Check the format of the Rust code
 # The compiler carries the engine, so that even checking it needs the engine built.
 .PHONY: lint
 lint: engine ## Run clippy over the host and the guests
+	@$(TIMED) "features of the dependencies" python3 scripts/feature-drift.py
 	@scripts/setup.sh guest-clippy
 	@$(TIMED) "clippy over the host" $(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	@$(TIMED) "clippy over the guests" scripts/lint-guests.sh

@@ -166,6 +166,10 @@ install_wasm_target() {
         found "rustup's server does not answer"
         return 1
     fi
+    found "running: rustup component add rust-src"
+    if logged rustup component add rust-src && detect_wasm_toolchain; then
+        return 0
+    fi
     found "running: rustup target add $WASM_TARGET"
     logged rustup target add "$WASM_TARGET"
 }
@@ -206,7 +210,7 @@ set_up_wasm_toolchain() {
         found "installed: $(describe_wasm_toolchain)"
     else
         fail "no compiler for $WASM_TARGET" \
-            "run: rustup target add $WASM_TARGET; or, on Debian 12: apt-get install rustc-web cargo-web rust-web-src"
+            "run: rustup component add rust-src; or, on Debian 12: apt-get install rustc-web cargo-web rust-web-src"
     fi
     save_wasm_toolchain
     found "recorded in $WASM_TOOLCHAIN_ENV"

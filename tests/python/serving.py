@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import select
 import signal
@@ -22,14 +23,17 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 REPLY_TIMEOUT = 30.0
 
+# Each server of a run has a log of its own.
+NUMBERS = itertools.count(1)
+
 
 class Server:
     """A process that serves components on a free port of 127.0.0.1, stopped at the end of a `with`."""
 
     def __init__(self, samara: Samara, components: Iterable[Path], *options: str) -> None:
         """Start the process and wait until it says that it listens."""
-        self._log = SCRATCH / "serve.log"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        self._log = SCRATCH / f"serve-{next(NUMBERS)}.log"
         words = ["serve", *map(str, components), "--listen", "127.0.0.1:0", "--cache-dir", str(CODE_CACHE), "--json"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

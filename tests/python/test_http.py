@@ -280,11 +280,16 @@ def is_too_large(reply: HTTPResponse, body: bytes) -> bool:
     return reply.status == 413 and list(json.loads(body)) == ["error"]
 
 
+def announce_too_much(server: Server) -> tuple[HTTPResponse, bytes]:
+    """Send the head of a request whose body would be over the limit, and none of the body."""
+    with socket.create_connection((server.host, server.port), timeout=REPLY_TIMEOUT) as wire:
+        wire.sendall(f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {MEGABYTE + 1}\r\n\r\n".encode())
+        return read_reply(wire)
+
+
 def test_a_body_over_the_limit_is_not_read(narrow: Server) -> None:
     """The announced length is enough for the refusal."""
-    with socket.create_connection((narrow.host, narrow.port), timeout=REPLY_TIMEOUT) as wire:
-        wire.sendall(f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {MEGABYTE + 1}\r\n\r\n".encode())
-        assert is_too_large(*read_reply(wire))
+    assert is_too_large(*announce_too_much(narrow))
 
 
 def test_a_body_without_a_length_is_read_up_to_the_limit(narrow: Server) -> None:
@@ -322,14 +327,15 @@ def test_too_many_elements(narrow: Server) -> None:
 
 def test_limits_are_counted(narrow: Server) -> None:
     """Each limit has a counter of its own, which a refusal raises."""
-    with narrow.client() as client, narrow.connection() as connection:
+    with narrow.client() as client:
 
         def counters() -> dict[str, int]:
             return client.get_inference_statistics("anomaly-autoencoder")["model_stats"][0]["limits"]
 
         before = counters()
-        connection.request("POST", INFER, b" " * (MEGABYTE + 1))
-        reply = connection.getresponse()
-        assert is_too_large(reply, reply.read())
-        raised = {name for name, count in counters().items() if count > before[name]}
-        assert len(raised) == 1, raised
+        assert is_too_large(*announce_too_much(narrow))
+        after_body = counters()
+        assert after_body == {**before, "body_bytes": before["body_bytes"] + 1}
+        with pytest.raises(InferenceServerException):
+            infer(client, "anomaly-autoencoder", {"x": np.zeros((101, 30), np.float32)})
+        assert counters() == {**after_body, "elements": after_body["elements"] + 1}

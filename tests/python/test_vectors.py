@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 from tritonclient.http import InferenceServerClient
 
-from cards import CARDS, VECTORS, Vector
+from cards import BUILDS, CARDS, VECTORS, Vector
+from command import CommandError
 from tensors import assert_all_close, assert_close, from_result, infer, to_inputs, to_outputs
 
 
@@ -21,6 +23,14 @@ def test_the_zoo_has_eight_models() -> None:
     """None has gone missing, and none is without a vector."""
     assert len(CARDS) == 8
     assert all(card.vectors for card in CARDS.values())
+
+
+@pytest.mark.parametrize("name", sorted(BUILDS))
+def test_every_model_is_compiled(compilations: dict[str, Path | CommandError], name: str) -> None:
+    """The way its card says, and the ways that its vectors want."""
+    result = compilations[name]
+    if isinstance(result, CommandError):
+        pytest.fail(str(result), pytrace=False)
 
 
 @pytest.mark.parametrize("binary_in", [False, True], ids=["json-in", "binary-in"])

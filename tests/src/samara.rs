@@ -58,12 +58,7 @@ pub struct Run {
 impl Run {
     /// Runs a command.
     pub fn of(command: &mut Command) -> Run {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        Run {
-            code: status.code(),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
-        }
+        command.output().unwrap().into()
     }
 
     /// Asserts that it succeeded.
@@ -91,6 +86,16 @@ impl Run {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.stdout))
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

@@ -111,7 +111,17 @@ impl Serve {
     /// Starts it and expects that it gives up, saying why in one paragraph.
     #[track_caller]
     pub fn fails(mut self) -> String {
-        Run::of(&mut self.command).fails()
+        let mut child =
+            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > START {
+                let _ = child.kill();
+                panic!("the server does not give up: {:?}", child.wait_with_output());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Run::from(child.wait_with_output().unwrap()).fails()
     }
 }
 

@@ -194,8 +194,7 @@ pub fn with_binary(path: &str, json: &str, data: &[u8]) -> Request {
         .header("inference-header-content-length", &json.len().to_string())
 }
 
-/// The outputs in a reply, in JSON or behind it.
-#[must_use]
+/// The outputs in a reply, in JSON or behind it; the reply must be one.
 #[track_caller]
 pub fn outputs(reply: &Reply) -> Vec<Tensor> {
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));

@@ -3,15 +3,17 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use samara_protocol::{Datatype, TensorSpec};
+use samara_protocol::{Datatype, ModelMetadata, TensorSpec};
 use tract_nnef::internal::*;
 
 use crate::tensor;
 
 /// An optimised graph with its declaration.
 pub struct Graph {
-    pub metadata: samara_protocol::ModelMetadata,
+    pub metadata: ModelMetadata,
     plan: Arc<TypedSimplePlan>,
+    /// Whether the plan takes one item of a batch, along the first dimension, at a time.
+    per_item: bool,
 }
 
 /// Why a run gave no outputs.
@@ -47,30 +49,17 @@ pub fn with<R>(f: impl FnOnce(Option<&Graph>) -> R) -> R {
 }
 
 impl Graph {
-    pub fn new(
-        name: String,
-        version: String,
-        inputs: Vec<TensorSpec>,
-        outputs: Vec<TensorSpec>,
-        plan: Arc<TypedSimplePlan>,
-    ) -> TractResult<Graph> {
+    pub fn new(metadata: ModelMetadata, plan: Arc<TypedSimplePlan>, per_item: bool) -> TractResult<Graph> {
         let model = plan.model();
         ensure!(
-            model.inputs.len() == inputs.len() && model.outputs.len() == outputs.len(),
+            model.inputs.len() == metadata.inputs.len() && model.outputs.len() == metadata.outputs.len(),
             "the graph has {} inputs and {} outputs, its declaration {} and {}",
             model.inputs.len(),
             model.outputs.len(),
-            inputs.len(),
-            outputs.len()
+            metadata.inputs.len(),
+            metadata.outputs.len()
         );
-        let metadata = samara_protocol::ModelMetadata {
-            name,
-            version,
-            platform: samara_protocol::PLATFORM.to_owned(),
-            inputs,
-            outputs,
-        };
-        Ok(Graph { metadata, plan })
+        Ok(Graph { metadata, plan, per_item })
     }
 
     /// Runs the graph once on zeros of the given shapes, so that what is set up on a first run is part of the snapshot.
@@ -119,7 +108,44 @@ impl Graph {
         for (spec, value) in specs.iter().zip(values) {
             ordered.push(value.ok_or_else(|| RunError::InvalidArgument(format!("input {:?} is missing", spec.name)))?);
         }
-        self.plan.run(ordered).map_err(|error| RunError::Failed(format!("{error:#}")))
+        let is_batch = self.per_item && ordered.iter().any(|input| input.shape()[0] != 1);
+        let outputs = if is_batch { self.run_per_item(&ordered) } else { self.plan.run(ordered) };
+        outputs.map_err(|error| RunError::Failed(format!("{error:#}")))
+    }
+
+    /// Runs the plan on each item of a batch, and puts the outputs together.
+    fn run_per_item(&self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
+        let sizes = inputs.iter().map(|input| input.shape()[0]);
+        let items = sizes.clone().min().unwrap_or(0);
+        ensure!(sizes.clone().max() == Some(items), "the inputs have batches of different sizes");
+        if items == 0 {
+            return self.empty_batch();
+        }
+        let results = (0..items)
+            .map(|item| {
+                let inputs = inputs.iter().map(|input| Ok(input.slice(0, item, item + 1)?.into_tvalue()));
+                self.plan.run(inputs.collect::<TractResult<_>>()?)
+            })
+            .collect::<TractResult<Vec<_>>>()?;
+        (0..self.metadata.outputs.len())
+            .map(|output| {
+                let items: Vec<&Tensor> = results.iter().map(|result| &*result[output]).collect();
+                Ok(Tensor::stack_tensors(0, &items)?.into_tvalue())
+            })
+            .collect()
+    }
+
+    /// The outputs of a batch without items.
+    fn empty_batch(&self) -> TractResult<TVec<TValue>> {
+        let model = self.plan.model();
+        (0..self.metadata.outputs.len())
+            .map(|output| {
+                let fact = model.output_fact(output)?;
+                let mut shape = fact.shape.as_concrete().context("an output's shape is dynamic")?.to_vec();
+                shape[0] = 0;
+                Ok(Tensor::zero_dt(fact.datum_type, &shape)?.into_tvalue())
+            })
+            .collect()
     }
 }
 

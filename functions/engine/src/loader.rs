@@ -16,12 +16,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use samara_protocol::TensorSpec;
+use samara_protocol::{ModelMetadata, TensorSpec};
 use serde::{Deserialize, Serialize};
 use tract_nnef::ast::quant::parse_quantization;
 use tract_nnef::ast::{Identifier, ProtoModel};
 use tract_nnef::internal::*;
-use tract_onnx_opl::WithOnnx;
 
 use crate::allocator;
 use crate::graph::{self, Graph};
@@ -33,6 +32,8 @@ struct Declaration {
     version: String,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    /// Whether the graph takes one item of a batch at a time.
+    per_item: bool,
     /// A shape for each input with which the plan is run once before the snapshot.
     sample: Vec<Vec<usize>>,
 }
@@ -58,10 +59,6 @@ thread_local! {
 }
 
 impl Loader {
-    fn framework() -> Nnef {
-        tract_nnef::nnef().with_onnx()
-    }
-
     /// Takes the part named `label` out of the buffer.
     fn resource(&mut self, label: &str) -> TractResult<()> {
         let content = std::mem::take(&mut self.buffer);
@@ -69,7 +66,7 @@ impl Loader {
             "graph.nnef" => self.graph = Some(String::from_utf8(content)?),
             "graph.quant" => self.quantization = Some(String::from_utf8(content)?),
             _ => {
-                let framework = Self::framework();
+                let framework = samara_graph::framework();
                 let mut loaded = None;
                 for loader in &framework.resource_loaders {
                     loaded = loader.try_load(Path::new(label), &mut content.as_slice(), &framework)?;
@@ -108,11 +105,18 @@ impl Loader {
         drop(text);
         let proto = ProtoModel { doc, tensors, quantization, resources };
         proto.validate()?;
-        let model = Self::framework().translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
+        let model = samara_graph::framework().translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
-        let graph = Graph::new(declaration.name, declaration.version, declaration.inputs, declaration.outputs, plan)?;
+        let metadata = ModelMetadata {
+            name: declaration.name,
+            version: declaration.version,
+            platform: samara_protocol::PLATFORM.to_owned(),
+            inputs: declaration.inputs,
+            outputs: declaration.outputs,
+        };
+        let graph = Graph::new(metadata, plan, declaration.per_item)?;
         graph.rehearse(&declaration.sample)?;
         graph::install(graph);
         Ok(Report { operators })

@@ -62,7 +62,7 @@ pub struct CompileOptions {
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// Components, and directories of them.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(default_value = ".", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The address and port to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]

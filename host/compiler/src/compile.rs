@@ -129,6 +129,7 @@ pub fn compile<'a>(
         version: &options.version,
         inputs: &graph.inputs,
         outputs: &graph.outputs,
+        per_item: graph.per_item,
         sample: &graph.sample,
     };
     let (loaded, frozen) = clock.step(|| engine.freeze(&declaration, parts).map_err(|error| blame(error, &graph)))?;

@@ -6,7 +6,6 @@
 use std::io::Read;
 
 use tract_nnef::internal::*;
-use tract_onnx::prelude::WithOnnx;
 
 use crate::CompileError;
 
@@ -25,7 +24,10 @@ pub fn parts(model: &TypedModel) -> Result<Vec<Part>, CompileError> {
 }
 
 fn write(model: &TypedModel) -> TractResult<Vec<Part>> {
-    let archive = tract_nnef::nnef().with_onnx().write_to_tar_with_config(model, Vec::new(), false, true)?;
+    // What the file says about itself is in the manifest; NNEF has no way to quote some of it.
+    let mut model = model.clone();
+    model.properties.clear();
+    let archive = samara_graph::framework().write_to_tar_with_config(&model, Vec::new(), false, true)?;
     let mut parts = Vec::new();
     for entry in tar::Archive::new(archive.as_slice()).entries()? {
         let mut entry = entry?;

@@ -24,6 +24,7 @@ pub struct Declaration<'a> {
     pub version: &'a str,
     pub inputs: &'a [TensorSpec],
     pub outputs: &'a [TensorSpec],
+    pub per_item: bool,
     pub sample: &'a [Vec<usize>],
 }
 

@@ -1,0 +1,100 @@
+//! Measures what Samara must show, and prints it beside what it is compared with.
+//!
+//! ```text
+//! cargo run --release -p samara-bench                  everything
+//! cargo run --release -p samara-bench -- start http    only these
+//! cargo run --release -p samara-bench -- --list        what there is
+//! ```
+//!
+//! The table goes to standard output in Markdown, progress to standard error, and all of it with details to
+//! `target/bench.json`. The binary under test is `target/release/samara`, or the one that `SAMARA_BIN` names. Every
+//! measurement has a fixed number of rounds and stops by itself; what it starts is ended with it. The exit status says
+//! whether everything could be measured, not whether every bar was met: on a busy machine they are not.
+
+#![forbid(unsafe_code)]
+
+mod http;
+mod load;
+mod machine;
+mod measurements;
+mod process;
+mod report;
+mod samara;
+mod statistics;
+mod tensor;
+mod zoo;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::machine::Machine;
+use crate::measurements::{ALL, Measurement};
+use crate::report::Report;
+use crate::samara::Samara;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what the command line asks for; `false` when a measurement failed.
+fn run() -> Result<bool> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| matches!(argument.as_str(), "--list" | "--help" | "-h")) {
+        for measurement in ALL {
+            println!("{:<12}{}", measurement.name, measurement.title);
+        }
+        return Ok(true);
+    }
+    let chosen = choose(&arguments)?;
+    let samara = Samara::find()?;
+    let machine = Machine::look(&samara)?;
+    let mut report = Report::new(machine);
+    let mut complete = true;
+    for (index, measurement) in chosen.iter().enumerate() {
+        eprintln!("[{}/{}] {}: {}", index + 1, chosen.len(), measurement.name, measurement.title);
+        let start = Instant::now();
+        match (measurement.run)(&samara) {
+            Ok(rows) => {
+                for row in &rows {
+                    eprintln!("      {}: {}", row.what, row.measured);
+                }
+                report.add(measurement.name, rows);
+            }
+            Err(error) => {
+                eprintln!("      FAILED: {error:#}");
+                report.fail(measurement.name, measurement.title, &error);
+                complete = false;
+            }
+        }
+        eprintln!("      took {:.1} s", start.elapsed().as_secs_f64());
+    }
+    report.finish(&samara.target().join("bench.json"))?;
+    print!("{}", report.to_markdown());
+    Ok(complete)
+}
+
+/// The measurements of these names, or all of them.
+fn choose(names: &[String]) -> Result<Vec<&'static Measurement>> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| match ALL.iter().find(|measurement| measurement.name == name) {
+            Some(measurement) => Ok(measurement),
+            None => {
+                let known: Vec<&str> = ALL.iter().map(|measurement| measurement.name).collect();
+                bail!("there is no measurement {name:?}; there are {}", known.join(", "))
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! What a component is served with by those who know nothing of Samara: after the example of `wasmtime-wasi-http`, and
+//! with nothing set that Wasmtime does not set by itself.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Result, Store, format_err};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+/// A host that serves one component. It stops when this is dropped.
+pub struct BareHost {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl BareHost {
+    /// Compiles the component, and serves it on a port that is free.
+    pub fn start(component: &Path) -> BareHost {
+        let engine = Engine::default();
+        let component = Component::from_file(&engine, component).unwrap();
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).unwrap();
+        let component = ProxyPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(serve(listener, Arc::new(component)));
+        BareHost { address, _runtime: runtime }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn serve(listener: TcpListener, component: Arc<ProxyPre<State>>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let component = Arc::clone(&component);
+        let service = service_fn(move |request| {
+            let component = Arc::clone(&component);
+            async move { answer(&component, request).await }
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), service));
+    }
+}
+
+async fn answer(component: &ProxyPre<State>, request: Request<Incoming>) -> Result<Response<HyperOutgoingBody>> {
+    let mut store = Store::new(component.engine(), State::default());
+    let (sender, receiver) = oneshot::channel();
+    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+    let out = store.data_mut().http().new_response_outparam(sender)?;
+    let component = component.clone();
+    // In a task of its own, since a guest goes on after it has set the head of its reply.
+    let task = tokio::spawn(async move {
+        let proxy = component.instantiate_async(&mut store).await?;
+        proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+    });
+    match receiver.await {
+        Ok(reply) => Ok(reply?),
+        Err(_) => {
+            task.await??;
+            Err(format_err!("the guest returned without a reply"))
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    hooks: NoRequests,
+}
+
+/// Lets no request out: a model has nobody to ask.
+#[derive(Default)]
+struct NoRequests;
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for NoRequests {
+    fn send_request(
+        &mut self,
+        _request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _body: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}

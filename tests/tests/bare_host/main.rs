@@ -1,0 +1,123 @@
+//! A compiled model on a host that is not ours: Wasmtime with its default settings and `wasmtime-wasi-http`.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and where is all that is to be said"
+)]
+
+mod host;
+
+use samara_tests::http::{Client, Reply, Request};
+use samara_tests::models;
+use samara_tests::server::Serve;
+use samara_tests::tensor::{assert_close, binary_request, infer_path, json_body, json_request, outputs};
+use serde_json::json;
+
+use crate::host::BareHost;
+
+/// Requests that have nothing to do with which model it is.
+fn questions(name: &str) -> Vec<Request> {
+    vec![
+        Request::get("/v2/health/live"),
+        Request::get("/v2/health/ready"),
+        Request::get(&format!("/v2/models/{name}")),
+        Request::get(&format!("/v2/models/{name}/versions/1")),
+        Request::get(&format!("/v2/models/{name}/ready")),
+        Request::get(&format!("/v2/models/{name}/config")),
+        Request::post("/v2/repository/index", ""),
+        Request::post("/v2/repository/index", "{\"ready\": 7}"),
+        Request::get("/v2/nothing"),
+        Request::new("DELETE", &format!("/v2/models/{name}")),
+        Request::get(&infer_path(name)),
+        Request::post(&infer_path(name), "no JSON"),
+        Request::post_json(&infer_path(name), &json!({"inputs": []})),
+        Request::post(&infer_path(name), "").header("content-type", "text/plain"),
+    ]
+}
+
+/// Everything that a client can see of a reply, but for the date.
+fn visible(reply: &Reply) -> impl PartialEq + std::fmt::Debug + use<> {
+    let header = |name: &str| reply.header(name).map(str::to_owned);
+    (
+        reply.status,
+        String::from_utf8_lossy(&reply.body).into_owned(),
+        header("content-type"),
+        header("content-length"),
+        header("content-encoding"),
+        header("inference-header-content-length"),
+        header("allow"),
+    )
+}
+
+/// Asks both hosts the same.
+#[track_caller]
+fn compare(name: &str) {
+    let card = models::card(name);
+    let component = card.compiled();
+    let server = Serve::new([&component]).start();
+    let bare = BareHost::start(&component);
+    let (mut ours, mut theirs) = (server.client(), Client::http1(bare.address()));
+
+    for request in questions(name) {
+        assert_eq!(visible(&theirs.send(&request)), visible(&ours.send(&request)), "{request:?}");
+    }
+    let vector = &card.vectors[0];
+    let inputs = vector.inputs();
+    let mut with_id = json_body(&inputs);
+    with_id["id"] = json!("mine");
+    with_id["outputs"] = json!([{"name": vector.expected()[0].name}]);
+    let mut misfit = json_body(&inputs);
+    misfit["inputs"][0]["shape"] = json!([1, 2, 3, 4, 5]);
+    let requests = [
+        json_request(name, &inputs),
+        binary_request(name, &inputs),
+        Request::post_json(&infer_path(name), &with_id),
+        Request::post_json(&infer_path(name), &misfit),
+    ];
+    for request in &requests {
+        assert_eq!(visible(&theirs.send(request)), visible(&ours.send(request)), "{request:?}");
+    }
+
+    // And they are right.
+    let mut actual = outputs(&theirs.send(&requests[0]));
+    actual.sort_by(|a, b| a.name.cmp(&b.name));
+    for (actual, expected) in actual.iter().zip(&vector.expected()) {
+        assert_close(actual, expected, vector.tolerance);
+    }
+    // What only a server knows, a component does not make up.
+    assert_eq!(theirs.send(&Request::get(&format!("/v2/models/{name}/stats"))).status, 404);
+    assert_eq!(theirs.send(&Request::get("/v2/models/another")).status, 404);
+    assert_eq!(theirs.send(&Request::get("/v2")).expect(200).json()["name"], "samara");
+}
+
+#[test]
+fn the_anomaly_autoencoder_answers_alike() {
+    compare("anomaly-autoencoder");
+}
+
+#[test]
+fn the_random_forest_answers_alike() {
+    compare("breast-random-forest");
+}
+
+#[test]
+fn the_fashion_cnn_answers_alike() {
+    compare("fashion-cnn");
+}
+
+/// A reply that a host takes in several pieces, and a request that comes in several.
+#[test]
+fn large_requests_and_replies_pass_whole() {
+    let component = models::twice();
+    let bare = BareHost::start(&component);
+    let elements: Vec<f32> = (0..300_000).map(|index| index as f32).collect();
+    let input = samara_tests::tensor::Tensor::fp32("x", &[300_000], &elements);
+    let doubled: Vec<f32> = elements.iter().map(|element| element * 2.0).collect();
+    let expected = samara_tests::tensor::Tensor::fp32("y", &[300_000], &doubled);
+    let mut client = Client::http1(bare.address());
+    for request in [json_request("twice", std::slice::from_ref(&input)), binary_request("twice", &[input])] {
+        let reply = client.send(&request);
+        assert_eq!(reply.header("content-length"), Some(reply.body.len().to_string().as_str()));
+        assert!(outputs(&reply) == std::slice::from_ref(&expected), "another tensor");
+    }
+}

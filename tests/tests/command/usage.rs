@@ -1,0 +1,38 @@
+//! How the command is called.
+
+use samara_tests::samara::{self, assert_says};
+
+#[test]
+fn help_names_the_subcommands() {
+    let run = samara::run(["--help"]).succeeds();
+    assert_says(&run.stdout, &["compile", "serve", "infer", "inspect"]);
+    for subcommand in ["compile", "serve", "infer", "inspect"] {
+        let run = samara::run([subcommand, "--help"]).succeeds();
+        assert_says(&run.stdout, &["Usage", "--json"]);
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let run = samara::run(["--version"]).succeeds();
+    assert_eq!(run.stdout.trim(), concat!("samara ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn bad_usage_has_a_code_of_its_own() {
+    for arguments in [&["fly"][..], &["compile"], &["compile", "a", "b", "c"], &["serve", "--frobnicate"], &["infer"]] {
+        let run = samara::run(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+        assert_says(&run.stderr, &["Usage"]);
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_part_of_a_path_is_refused() {
+    for name in ["", "a/b", "..", "a b", "é"] {
+        let run = samara::run(["compile", "model.onnx", "--name", name]);
+        assert_eq!(run.code, Some(2), "{name}: {}", run.stderr);
+        assert_says(&run.stderr, &["--name"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! `--input NAME=D0,D1,…`, and dimensions that need it.
+
+use samara_tests::models;
+use samara_tests::onnx::{self, Graph, Size, Type, Unknown};
+use samara_tests::samara::{self, assert_says};
+use serde_json::json;
+use tempfile::tempdir;
+
+use super::{compile, refusal};
+
+#[test]
+fn a_dimension_that_must_be_known_is_named_with_what_to_say() {
+    let directory = tempdir().unwrap();
+    let card = models::card("ppocrv4-rec");
+    let message = refusal(directory.path(), &card.onnx(), &[]);
+    assert_says(
+        &message,
+        &["dimension 0 of \"x\"", "dimension 3 of \"x\"", "--input x=1,3,", "dynamic"],
+    );
+}
+
+/// Nothing to do with dimensions is put down to them.
+#[test]
+fn an_unsupported_operator_is_not_put_down_to_dimensions() {
+    let directory = tempdir().unwrap();
+    let graph = Graph::new()
+        .input("pixels", Type::Float, &[Unknown, Size(3), Unknown])
+        .output("y", Type::Float, &[Unknown])
+        .node("Frobnicate", &["pixels"], &["y"]);
+    let message = refusal(directory.path(), &graph.write(directory.path(), "model.onnx"), &[]);
+    assert!(!message.contains("--input"), "{message}");
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let directory = tempdir().unwrap();
+    let path = onnx::duo().write(directory.path(), "model.onnx");
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["--input", "c=1,2"], &["--input c", "no such input", "a, b"]),
+        (&["--input", "a=1,2,3"], &["--input a", "3 dimensions", "2"]),
+        (&["--input", "a=1,5"], &["--input a", "dimension 1 is 2", "not 5"]),
+        // The batch of one is not that of the other.
+        (&["--input", "a=4,2", "--input", "b=5,2"], &[]),
+    ];
+    for (options, texts) in cases {
+        assert_says(&refusal(directory.path(), &path, options), texts);
+    }
+}
+
+#[test]
+fn what_is_no_shape_is_bad_usage() {
+    let directory = tempdir().unwrap();
+    let path = onnx::twice().write(directory.path(), "model.onnx");
+    for shape in ["x", "=1", "x=1,,2", "x=-1", "x=0", "x=1.5", "x=99999999999999999999"] {
+        let run = compile(directory.path(), &path, &["--input", shape]);
+        assert_eq!(run.code, Some(2), "{shape}: {}", run.stderr);
+        assert_says(&run.stderr, &["error: ", "--input"]);
+    }
+}
+
+#[test]
+fn a_fixed_dimension_is_fixed_and_a_named_one_is_not() {
+    let directory = tempdir().unwrap();
+    let path = onnx::twice().write(directory.path(), "model.onnx");
+    let report = compile(directory.path(), &path, &["--json", "--input", "x=5"]).succeeds().json();
+    assert_eq!(report["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [5]}]));
+    assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [5]}]));
+
+    let report = compile(directory.path(), &path, &["--json", "--input", "x=rows"]).succeeds().json();
+    assert_eq!(report["inputs"][0]["shape"], json!([-1]));
+    assert_eq!(report["outputs"][0]["shape"], json!([-1]));
+}
+
+#[test]
+fn an_input_given_twice_is_refused() {
+    let directory = tempdir().unwrap();
+    let path = onnx::twice().write(directory.path(), "model.onnx");
+    let run = compile(directory.path(), &path, &["--input", "x=5", "--input", "x=6"]);
+    assert_ne!(run.code, Some(0), "{}", run.stdout);
+    assert_says(&run.stderr, &["error: ", "x"]);
+}
+
+#[test]
+fn unknown_vector_instructions_are_bad_usage() {
+    let run = samara::run(["compile", "model.onnx", "--simd", "avx512"]);
+    assert_eq!(run.code, Some(2));
+    assert_says(&run.stderr, &["error: ", "relaxed", "baseline"]);
+}

@@ -1,0 +1,190 @@
+//! The machine code that is kept: used when it is whole, made again when it is not, and never taken from where others
+//! can put it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use samara_tests::guests;
+use samara_tests::server::{Serve, Server};
+use samara_tests::tensor::{Tensor, outputs};
+use tempfile::{TempDir, tempdir};
+
+/// A component, and a cache directory in which nothing is yet.
+struct Place {
+    directory: TempDir,
+    component: PathBuf,
+}
+
+impl Place {
+    fn new() -> Place {
+        let directory = tempdir().unwrap();
+        let component = guests::write(directory.path(), "echoes", "echo");
+        Place { directory, component }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
+    /// Serves the component, and asks it something.
+    fn serve(&self) -> Server {
+        let server = Serve::new([&self.component])
+            .option("--cache-dir")
+            .option(self.cache().to_str().unwrap())
+            .environment("SAMARA_LOG", "debug")
+            .start();
+        let reply = server.infer("echo", &[Tensor::fp32("x", &[2], &[1.0, 2.0])]);
+        assert_eq!(outputs(&reply), [Tensor::fp32("y", &[2], &[1.0, 2.0])]);
+        server
+    }
+
+    fn code(&self) -> PathBuf {
+        let files = files(&self.cache(), "cwasm");
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+}
+
+/// All files below a directory whose names end like that.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn machine_code_is_kept_for_its_owner_alone() {
+    let place = Place::new();
+    place.serve().stop();
+    let code = place.code();
+    for path in code.ancestors().take_while(|path| path.starts_with(place.cache())) {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn machine_code_that_is_whole_is_used_again() {
+    let place = Place::new();
+    place.serve().stop();
+    let before = fs::metadata(place.code()).unwrap().modified().unwrap();
+    let server = place.serve();
+    assert_eq!(fs::metadata(place.code()).unwrap().modified().unwrap(), before);
+    assert!(!server.log().contains("corrupt"), "{}", server.log());
+}
+
+#[test]
+fn a_corrupt_entry_is_made_again_and_the_log_says_so() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
+        ("a bit is flipped", |code| {
+            let middle = code.len() / 2;
+            code[middle] ^= 1;
+        }),
+        ("the end is cut off", |code| code.truncate(code.len() / 2)),
+        ("nothing is left", Vec::clear),
+        ("it is something else", |code| *code = b"This was machine code once.".to_vec()),
+    ];
+    for (what, damage) in damages {
+        let place = Place::new();
+        place.serve().stop();
+        let code = place.code();
+        let whole = fs::read(&code).unwrap();
+        let mut damaged = whole.clone();
+        damage(&mut damaged);
+        fs::write(&code, &damaged).unwrap();
+
+        let server = place.serve();
+        let log = server.log();
+        assert!(log.contains("corrupt") && log.contains("WARN"), "{what}: {log}");
+        assert!(log.contains(code.file_name().unwrap().to_str().unwrap()), "{what}: {log}");
+        server.stop();
+        assert!(fs::read(place.code()).unwrap() == whole, "{what}: the entry is not as it was");
+
+        let server = place.serve();
+        assert!(!server.log().contains("corrupt"), "{what}: {}", server.log());
+    }
+}
+
+#[test]
+fn an_entry_with_a_broken_record_is_made_again() {
+    for content in ["", "{", "{\"sha256\": 1}"] {
+        let place = Place::new();
+        place.serve().stop();
+        let record = place.code().with_extension("json");
+        fs::write(&record, content).unwrap();
+        let server = place.serve();
+        assert!(server.log().contains("WARN"), "{}", server.log());
+        server.stop();
+        assert_ne!(fs::read_to_string(&record).unwrap(), content);
+    }
+}
+
+/// Another component under the same path is another model, and not what is remembered of the first.
+#[test]
+fn a_component_that_is_replaced_is_noticed() {
+    let place = Place::new();
+    place.serve().stop();
+    fs::write(&place.component, guests::component("traps", "echo")).unwrap();
+    let server = Serve::new([&place.component])
+        .option("--cache-dir")
+        .option(place.cache().to_str().unwrap())
+        .start();
+    let reply = server.infer("echo", &[Tensor::fp32("x", &[1], &[1.0])]);
+    assert_eq!(reply.status, 500);
+}
+
+/// Whoever could write into it could have any code run.
+#[test]
+fn a_directory_that_others_can_write_is_not_used() {
+    for mode in [0o777, 0o770, 0o702] {
+        let place = Place::new();
+        fs::create_dir(place.cache()).unwrap();
+        fs::set_permissions(place.cache(), Permissions::from_mode(mode)).unwrap();
+        let server = place.serve();
+        let log = server.log();
+        assert!(log.contains("not safe"), "{mode:o}: {log}");
+        assert!(log.contains(place.cache().to_str().unwrap()), "{mode:o}: {log}");
+        server.stop();
+        assert_eq!(files(&place.cache(), "cwasm"), [PathBuf::new(); 0], "{mode:o}");
+    }
+}
+
+/// Nor is what was put into such a directory before it was closed.
+#[test]
+fn a_directory_below_that_others_can_write_is_not_used() {
+    let place = Place::new();
+    place.serve().stop();
+    let below = place.code().parent().unwrap().to_owned();
+    fs::set_permissions(&below, Permissions::from_mode(0o777)).unwrap();
+    let server = place.serve();
+    assert!(server.log().contains("not safe"), "{}", server.log());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_no_reason_to_fail() {
+    let place = Place::new();
+    fs::write(place.cache(), "a file").unwrap();
+    let server = place.serve();
+    assert!(server.log().contains("WARN"), "{}", server.log());
+}
+
+#[test]
+fn without_a_cache_nothing_is_kept() {
+    let place = Place::new();
+    let server = Serve::new([&place.component])
+        .option("--no-cache")
+        .environment("SAMARA_CACHE_DIR", place.cache())
+        .start();
+    let reply = server.infer("echo", &[Tensor::fp32("x", &[1], &[1.0])]);
+    assert_eq!(reply.status, 200);
+    assert!(!place.cache().exists());
+}
