@@ -68,11 +68,7 @@ pub fn core_module(fixture: &str, name: &str) -> Vec<u8> {
         let _ = write!(text, "\\{byte:02x}");
         text
     });
-    let text = format!(
-        "(module\n{}\n(data (i32.const {METADATA}) \"{data}\")\n{})",
-        read("prelude"),
-        read(fixture)
-    );
+    let text = format!("(module\n{}\n(data (i32.const {METADATA}) \"{data}\")\n{})", read("prelude"), read(fixture));
     wat::parse_str(&text).unwrap_or_else(|error| panic!("guests/{fixture}.wat: {error}"))
 }
 

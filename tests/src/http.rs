@@ -58,12 +58,7 @@ impl Request {
     /// A request without a body.
     #[must_use]
     pub fn new(method: &str, path: &str) -> Request {
-        Request {
-            method: method.parse().unwrap(),
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
+        Request { method: method.parse().unwrap(), path: path.to_owned(), headers: Vec::new(), body: Bytes::new() }
     }
 
     /// A `GET`.
@@ -132,8 +127,7 @@ impl Reply {
         })
     }
 
-    /// The message of a refusal, which is `{"error": …}` and nothing else.
-    #[must_use]
+    /// The message of a refusal, which must be `{"error": …}` and nothing else.
     #[track_caller]
     pub fn error(&self) -> String {
         assert!(self.status >= 400, "{}: {:?}", self.status, self.body);
@@ -182,11 +176,7 @@ impl Client {
     }
 }
 
-async fn exchange(
-    address: SocketAddr,
-    connection: &mut Connection,
-    request: &Request,
-) -> Result<Reply, Failure> {
+async fn exchange(address: SocketAddr, connection: &mut Connection, request: &Request) -> Result<Reply, Failure> {
     let response = match connection {
         Connection::Http1(sender) => {
             if sender.as_ref().is_none_or(http1::SendRequest::is_closed) {
@@ -205,8 +195,7 @@ async fn exchange(
             if sender.as_ref().is_none_or(http2::SendRequest::is_closed) {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                let (fresh, driver) =
-                    http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+                let (fresh, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
                 tokio::spawn(driver);
                 *sender = Some(fresh);
             }

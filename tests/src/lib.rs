@@ -13,10 +13,7 @@
 //! Everything here panics when it cannot go on: that is how a test fails.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 pub mod guests;
 pub mod http;

@@ -45,8 +45,7 @@ pub fn read(path: &Path, name: &str) -> Tensor {
 
 /// Writes a tensor's elements.
 pub fn write(path: &Path, tensor: &Tensor) {
-    let (_, descriptor) =
-        DESCRIPTORS.into_iter().find(|(datatype, _)| *datatype == tensor.datatype).unwrap();
+    let (_, descriptor) = DESCRIPTORS.into_iter().find(|(datatype, _)| *datatype == tensor.datatype).unwrap();
     let header = Header {
         type_descriptor: descriptor.parse().unwrap(),
         layout: Layout::Standard,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-    TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
+    TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
 };
 
 pub use tract_onnx::pb::tensor_proto::DataType as Type;
@@ -85,10 +85,7 @@ impl Graph {
     pub fn external_weights(mut self, name: &str, shape: &[i64], entries: &[(&str, &str)]) -> Graph {
         let external_data = entries
             .iter()
-            .map(|(key, value)| StringStringEntryProto {
-                key: (*key).to_owned(),
-                value: (*value).to_owned(),
-            })
+            .map(|(key, value)| StringStringEntryProto { key: (*key).to_owned(), value: (*value).to_owned() })
             .collect();
         self.0.initializer.push(TensorProto {
             data_location: Some(tensor_proto::DataLocation::External as i32),
@@ -121,12 +118,7 @@ impl Graph {
 }
 
 fn weights(name: &str, shape: &[i64]) -> TensorProto {
-    TensorProto {
-        name: name.to_owned(),
-        dims: shape.to_vec(),
-        data_type: Type::Float as i32,
-        ..TensorProto::default()
-    }
+    TensorProto { name: name.to_owned(), dims: shape.to_vec(), data_type: Type::Float as i32, ..TensorProto::default() }
 }
 
 fn value(name: &str, element: Type, shape: &[Dimension]) -> ValueInfoProto {
@@ -135,9 +127,7 @@ fn value(name: &str, element: Type, shape: &[Dimension]) -> ValueInfoProto {
         .map(|dimension| tensor_shape_proto::Dimension {
             value: match dimension {
                 Size(size) => Some(tensor_shape_proto::dimension::Value::DimValue(*size)),
-                Named(name) => {
-                    Some(tensor_shape_proto::dimension::Value::DimParam((*name).to_owned()))
-                }
+                Named(name) => Some(tensor_shape_proto::dimension::Value::DimParam((*name).to_owned())),
                 Unknown => None,
             },
             ..tensor_shape_proto::Dimension::default()
@@ -146,10 +136,7 @@ fn value(name: &str, element: Type, shape: &[Dimension]) -> ValueInfoProto {
     let tensor = type_proto::Tensor { elem_type: element as i32, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto {
         name: name.to_owned(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..TypeProto::default()
-        }),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
         ..ValueInfoProto::default()
     }
 }
@@ -178,8 +165,5 @@ pub fn duo() -> Graph {
 #[must_use]
 pub fn twice() -> Graph {
     let shape = &[Named("N")];
-    Graph::new()
-        .input("x", Type::Float, shape)
-        .output("y", Type::Float, shape)
-        .node("Add", &["x", "x"], &["y"])
+    Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape).node("Add", &["x", "x"], &["y"])
 }

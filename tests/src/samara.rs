@@ -21,8 +21,7 @@ pub fn checkout() -> PathBuf {
 /// Where it has not been built: a suite that tests nothing must not pass.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("SAMARA_BIN")
-        .map_or_else(|| checkout().join("target/release/samara"), PathBuf::from);
+    let path = std::env::var_os("SAMARA_BIN").map_or_else(|| checkout().join("target/release/samara"), PathBuf::from);
     assert!(path.is_file(), "{} is missing: run `make build`", path.display());
     path
 }
@@ -84,8 +83,7 @@ impl Run {
     /// The output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.stdout))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.stdout))
     }
 }
 

@@ -69,8 +69,7 @@ impl Serve {
     #[must_use]
     #[track_caller]
     pub fn start(mut self) -> Server {
-        let mut child =
-            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (ready, is_ready) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let output = thread::spawn(move || {
@@ -111,8 +110,7 @@ impl Serve {
     /// Starts it and expects that it gives up, saying why in one paragraph.
     #[track_caller]
     pub fn fails(mut self) -> String {
-        let mut child =
-            self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let start = Instant::now();
         while child.try_wait().unwrap().is_none() {
             if start.elapsed() > START {

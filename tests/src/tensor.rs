@@ -77,13 +77,7 @@ impl Tensor {
             "INT16" => numbers!(i16),
             "INT32" => numbers!(i32),
             "INT64" => numbers!(i64),
-            "FP16" => self
-                .data
-                .as_chunks()
-                .0
-                .iter()
-                .map(|bytes| json!(f16::from_le_bytes(*bytes).to_f32()))
-                .collect(),
+            "FP16" => self.data.as_chunks().0.iter().map(|bytes| json!(f16::from_le_bytes(*bytes).to_f32())).collect(),
             "FP32" => numbers!(f32),
             "FP64" => numbers!(f64),
             "BYTES" => strings(&self.data),
@@ -101,12 +95,7 @@ impl Tensor {
                 *binary = rest;
                 data.to_vec()
             }
-            None => json["data"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .flat_map(|element| to_bytes(datatype, element))
-                .collect(),
+            None => json["data"].as_array().unwrap().iter().flat_map(|element| to_bytes(datatype, element)).collect(),
         };
         Tensor::new(json["name"].as_str().unwrap(), datatype, &shape, data)
     }
@@ -198,17 +187,12 @@ pub fn with_binary(path: &str, json: &str, data: &[u8]) -> Request {
 #[track_caller]
 pub fn outputs(reply: &Reply) -> Vec<Tensor> {
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
-    let length = reply
-        .header("inference-header-content-length")
-        .map_or(reply.body.len(), |length| length.parse().unwrap());
+    let length =
+        reply.header("inference-header-content-length").map_or(reply.body.len(), |length| length.parse().unwrap());
     let (json, mut binary) = reply.body.split_at(length);
     let json: Value = serde_json::from_slice(json).unwrap();
-    let outputs = json["outputs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|output| Tensor::from_json(output, &mut binary))
-        .collect();
+    let outputs =
+        json["outputs"].as_array().unwrap().iter().map(|output| Tensor::from_json(output, &mut binary)).collect();
     assert!(binary.is_empty(), "{} bytes belong to no output", binary.len());
     outputs
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use samara_artifact::{Inspection, Simd};
 use samara_runtime::Config;
 use serde_json::json;
@@ -42,9 +42,10 @@ pub fn run(_: &Samara) -> Result<Vec<Row>> {
 
 /// Compiles with an engine that has compiled nothing before.
 fn compile(component: &[u8]) -> Result<Duration> {
-    let engine = Engine::new(&Config::code_generation()).map_err(anyhow::Error::from)?;
+    let failed = |error: wasmtime::Error| anyhow!("{error:#}");
+    let engine = Engine::new(&Config::code_generation()).map_err(failed)?;
     let start = Instant::now();
-    let code = engine.precompile_component(component).map_err(anyhow::Error::from)?;
+    let code = engine.precompile_component(component).map_err(failed)?;
     let time = start.elapsed();
     (!code.is_empty()).then_some(time).context("no code")
 }

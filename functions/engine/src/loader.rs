@@ -11,7 +11,7 @@
 //!
 //! A call returns 0 when it went well; otherwise its reply is the error's text.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,6 +48,8 @@ struct Report {
 #[derive(Default)]
 struct Loader {
     buffer: Vec<u8>,
+    /// Made once: its standard library is a text that takes long to parse.
+    framework: OnceCell<Nnef>,
     graph: Option<String>,
     quantization: Option<String>,
     resources: HashMap<String, Arc<dyn Resource>>,
@@ -66,10 +68,10 @@ impl Loader {
             "graph.nnef" => self.graph = Some(String::from_utf8(content)?),
             "graph.quant" => self.quantization = Some(String::from_utf8(content)?),
             _ => {
-                let framework = samara_graph::framework();
+                let framework = self.framework.get_or_init(samara_graph::framework);
                 let mut loaded = None;
                 for loader in &framework.resource_loaders {
-                    loaded = loader.try_load(Path::new(label), &mut content.as_slice(), &framework)?;
+                    loaded = loader.try_load(Path::new(label), &mut content.as_slice(), framework)?;
                     if loaded.is_some() {
                         break;
                     }
@@ -105,7 +107,8 @@ impl Loader {
         drop(text);
         let proto = ProtoModel { doc, tensors, quantization, resources };
         proto.validate()?;
-        let model = samara_graph::framework().translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
+        let framework = self.framework.get_or_init(samara_graph::framework);
+        let model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();

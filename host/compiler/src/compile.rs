@@ -1,6 +1,5 @@
 //! All stages in their order, and what they tell.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -158,25 +157,6 @@ pub fn compile<'a>(
         steps: clock.times,
     };
     Ok(Compiled { component, report })
-}
-
-/// Writes a component so that it is there whole or not at all.
-pub fn write(path: &Path, component: &[u8]) -> Result<(), CompileError> {
-    let failed = |source| CompileError::Write { path: path.to_owned(), source };
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".samara-").tempfile_in(directory).map_err(failed)?;
-    file.write_all(component).map_err(failed)?;
-    #[cfg(unix)]
-    {
-        // A temporary file is its owner's alone; a component is a file like any other.
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    }
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 fn simplify(onnx: &OnnxFile, options: &Options) -> Result<(TypedGraph, Vec<Part>), CompileError> {

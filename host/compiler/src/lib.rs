@@ -11,13 +11,15 @@
 
 mod compile;
 mod component;
+mod destination;
 mod engine;
 mod error;
 mod nnef;
 mod onnx;
 mod snapshot;
 
-pub use compile::{Compiled, Options, Progress, Report, StepTime, compile, write};
+pub use compile::{Compiled, Options, Progress, Report, StepTime, compile};
+pub use destination::Destination;
 pub use engine::component as engine_component;
 pub use error::CompileError;
 pub use onnx::InputShape;

@@ -1,9 +1,6 @@
 //! A compiled model on a host that is not ours: Wasmtime with its default settings and `wasmtime-wasi-http`.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod host;
 

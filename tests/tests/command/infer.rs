@@ -46,10 +46,7 @@ fn outputs_are_shown_where_no_directory_is_given() {
     let json = infer(&models::twice(), &["--input", &input, "--json"]).succeeds().json();
     assert_eq!(json["model"], "twice");
     assert!(json["latency_ms"].as_f64() > Some(0.0), "{json}");
-    assert_eq!(
-        json["outputs"],
-        json!([{"name": "y", "datatype": "FP32", "shape": [3], "data": [3.0, 4.0, -8.0]}])
-    );
+    assert_eq!(json["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [3], "data": [3.0, 4.0, -8.0]}]));
 }
 
 #[test]
@@ -69,10 +66,11 @@ fn json_tells_the_files() {
 fn a_name_unfit_for_a_file_is_made_fit() {
     let directory = tempdir().unwrap();
     let shape = &[Named("N")];
-    let graph = Graph::new()
-        .input("x", Type::Float, shape)
-        .output("../up/and:away", Type::Float, shape)
-        .node("Relu", &["x"], &["../up/and:away"]);
+    let graph = Graph::new().input("x", Type::Float, shape).output("../up/and:away", Type::Float, shape).node(
+        "Relu",
+        &["x"],
+        &["../up/and:away"],
+    );
     let component = models::compiled_graph("names", &graph, &[]);
     let file = directory.path().join("x.npy");
     npy::write(&file, &Tensor::fp32("x", &[1], &[1.0]));
@@ -151,7 +149,8 @@ fn a_model_that_answers_nonsense_is_told_so() {
     let file = directory.path().join("x.npy");
     npy::write(&file, &Tensor::fp32("x", &[2], &[1.0, 2.0]));
     let input = format!("x={}", file.display());
-    for fixture in ["names-wrongly", "types-wrongly", "measures-wrongly", "shapes-wrongly", "overflows", "says-nothing"] {
+    for fixture in ["names-wrongly", "types-wrongly", "measures-wrongly", "shapes-wrongly", "overflows", "says-nothing"]
+    {
         let component = guests::write(directory.path(), fixture, fixture);
         let out = directory.path().join(fixture);
         let run = infer(&component, &["--input", &input, "--output", out.to_str().unwrap()]);

@@ -45,7 +45,8 @@ fn json_has_all_that_the_component_tells() {
 #[test]
 fn people_are_told_too() {
     let run = inspect(&models::card("fashion-cnn").compiled(), &[]).succeeds();
-    let texts = ["fashion-cnn", "image", "logits", "FP32", "wasi:http/", "samara:inference/model@0.1.0", "code", "data"];
+    let texts =
+        ["fashion-cnn", "image", "logits", "FP32", "wasi:http/", "samara:inference/model@0.1.0", "code", "data"];
     assert_says(&run.stdout, &texts);
     assert!(!run.stdout.contains('\u{1b}'), "colours where nobody looks");
 }

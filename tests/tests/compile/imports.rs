@@ -16,9 +16,7 @@ fn names<'a>(resolve: &Resolve, items: impl Iterator<Item = (&'a WorldKey, &'a W
 
 /// The imports and exports of a component, found without any code of ours.
 fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
-    let DecodedWasm::Component(resolve, world) = decode(component).unwrap() else {
-        panic!("no component")
-    };
+    let DecodedWasm::Component(resolve, world) = decode(component).unwrap() else { panic!("no component") };
     let world = &resolve.worlds[world];
     (names(&resolve, world.imports.iter()), names(&resolve, world.exports.iter()))
 }
@@ -27,10 +25,7 @@ fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
 fn assert_imports_nothing_but_http_and_io(component: &Path) {
     let (imports, exports) = interfaces(&fs::read(component).unwrap());
     for import in &imports {
-        assert!(
-            import.starts_with("wasi:http/") || import.starts_with("wasi:io/"),
-            "{import} is imported"
-        );
+        assert!(import.starts_with("wasi:http/") || import.starts_with("wasi:io/"), "{import} is imported");
     }
     assert!(imports.iter().all(|import| !import.starts_with("wasi:http/outgoing-handler")), "{imports:?}");
     assert_eq!(exports.len(), 2, "{exports:?}");

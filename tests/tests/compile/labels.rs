@@ -11,10 +11,7 @@ use super::{compile, refusal};
 
 fn three_classes() -> Graph {
     let shape = &[Named("N"), Size(3)];
-    Graph::new()
-        .input("x", Type::Float, shape)
-        .output("y", Type::Float, shape)
-        .node("Relu", &["x"], &["y"])
+    Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape).node("Relu", &["x"], &["y"])
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! `samara compile`: what it makes of a model, and what it says where it cannot.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod file;
 mod imports;
@@ -37,10 +34,8 @@ fn refusal(directory: &Path, onnx: &Path, options: &[&str]) -> String {
 
 /// The names of all files in a directory, hidden ones too.
 fn files(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }

@@ -13,10 +13,7 @@ fn a_dimension_that_must_be_known_is_named_with_what_to_say() {
     let directory = tempdir().unwrap();
     let card = models::card("ppocrv4-rec");
     let message = refusal(directory.path(), &card.onnx(), &[]);
-    assert_says(
-        &message,
-        &["dimension 0 of \"x\"", "dimension 3 of \"x\"", "--input x=1,3,", "dynamic"],
-    );
+    assert_says(&message, &["dimension 0 of \"x\"", "dimension 3 of \"x\"", "--input x=1,3,", "dynamic"]);
 }
 
 /// Nothing to do with dimensions is put down to them.

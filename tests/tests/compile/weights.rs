@@ -39,10 +39,7 @@ fn weights_beside_the_model_are_found() {
     let (_outer, directory) = place();
     fs::create_dir(directory.join("data")).unwrap();
     write_weights(&directory.join("data/weights.bin"), &[9.0, 1.0, 2.0, 3.0, 4.0]);
-    let path = with_external(
-        &directory,
-        &[("location", "data/weights.bin"), ("offset", "4"), ("length", "16")],
-    );
+    let path = with_external(&directory, &[("location", "data/weights.bin"), ("offset", "4"), ("length", "16")]);
     compile(&directory, &path, &["--name", "m"]).succeeds();
     let server = Serve::new([directory.join("model.wasm")]).start();
     let reply = server.infer("m", &[Tensor::fp32("x", &[4], &[10.0; 4])]);

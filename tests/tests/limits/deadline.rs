@@ -81,11 +81,9 @@ fn others_are_served_meanwhile() {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "loops", "bad");
     guests::write(directory.path(), "echoes", "good");
-    let server =
-        Serve::new([directory.path()]).option("--deadline-ms 4000").option("--workers 2").start();
+    let server = Serve::new([directory.path()]).option("--deadline-ms 4000").option("--workers 2").start();
     let address = server.address();
-    let looping =
-        thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))).status);
+    let looping = thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))).status);
     thread::sleep(Duration::from_millis(300));
     let mut client = server.client();
     for _ in 0..100 {
@@ -100,11 +98,9 @@ fn others_are_served_meanwhile() {
 fn questions_are_answered_while_every_thread_is_busy() {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "loops", "bad");
-    let server =
-        Serve::new([directory.path()]).option("--deadline-ms 4000").option("--workers 1").start();
+    let server = Serve::new([directory.path()]).option("--deadline-ms 4000").option("--workers 1").start();
     let address = server.address();
-    let looping =
-        thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))).status);
+    let looping = thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))).status);
     thread::sleep(Duration::from_millis(300));
     for path in ["/v2/health/live", "/v2/health/ready", "/v2", "/v2/models/bad", "/v2/models/bad/stats"] {
         assert_eq!(server.send(&Request::get(path)).status, 200, "{path}");

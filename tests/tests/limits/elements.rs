@@ -44,8 +44,7 @@ fn binary_and_raw_data_of_too_many_elements_are_refused() {
     assert_eq!(reply.status, 413, "{:?}", reply.body);
     assert_says(&reply.error(), &["`x`", "1001"]);
 
-    let raw = Request::post(&infer_path("good"), vec![0; 4 * 1001])
-        .header("inference-header-content-length", "0");
+    let raw = Request::post(&infer_path("good"), vec![0; 4 * 1001]).header("inference-header-content-length", "0");
     let reply = server.send(&raw);
     assert_eq!(reply.status, 413, "{:?}", reply.body);
     assert_says(&reply.error(), &["`x`", "1001"]);

@@ -16,8 +16,7 @@ use super::{assert_good, input};
 const DEADLINE: Duration = Duration::from_secs(3);
 
 fn run_loop(address: SocketAddr) -> JoinHandle<Reply> {
-    let running =
-        thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))));
+    let running = thread::spawn(move || Client::http1(address).send(&json_request("bad", &input(0.0))));
     thread::sleep(Duration::from_millis(300));
     running
 }
@@ -38,11 +37,8 @@ fn a_full_queue_refuses_at_once() {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "loops", "bad");
     guests::write(directory.path(), "echoes", "good");
-    let server = Serve::new([directory.path()])
-        .option("--workers 1")
-        .option("--queue 1")
-        .option("--deadline-ms 3000")
-        .start();
+    let server =
+        Serve::new([directory.path()]).option("--workers 1").option("--queue 1").option("--deadline-ms 3000").start();
     let running = run_loop(server.address());
     let waiting = run_loop(server.address());
     assert_refused_at_once(server.address(), "waiting");
@@ -82,11 +78,8 @@ fn no_more_instances_than_may_be_exist() {
 fn a_burst_that_fits_is_served() {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "takes-long", "slow");
-    let server = Serve::new([directory.path()])
-        .option("--workers 1")
-        .option("--queue 64")
-        .option("--deadline-ms 60000")
-        .start();
+    let server =
+        Serve::new([directory.path()]).option("--workers 1").option("--queue 64").option("--deadline-ms 60000").start();
     let address = server.address();
     let burst: Vec<_> = (0..16)
         .map(|_| thread::spawn(move || Client::http1(address).send(&json_request("slow", &input(20.0))).status))

@@ -1,9 +1,6 @@
 //! Limits: each is met, told apart from the others, counted, and no concern of anybody else's.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod body;
 mod deadline;

@@ -20,10 +20,8 @@ const BODY: &str = "POST /v2/models/good/infer HTTP/1.1\r\nhost: x\r\ncontent-ty
 fn serve() -> (TempDir, Server) {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "echoes", "good");
-    let server = Serve::new([directory.path()])
-        .option("--header-timeout-ms 700")
-        .option("--body-timeout-ms 700")
-        .start();
+    let server =
+        Serve::new([directory.path()]).option("--header-timeout-ms 700").option("--body-timeout-ms 700").start();
     (directory, server)
 }
 

@@ -32,7 +32,8 @@ fn assert_refused(server: &Server, status: u16, request: &Request, texts: &[&str
 fn malformed_json() {
     let server = duo();
     let whole = json_body(&inputs()).to_string();
-    let texts = ["", "{", "no JSON", "[]", "null", "7", "{} {}", "{\"inputs\": [}", &whole[..whole.len() - 1], "\u{fe}"];
+    let texts =
+        ["", "{", "no JSON", "[]", "null", "7", "{} {}", "{\"inputs\": [}", &whole[..whole.len() - 1], "\u{fe}"];
     for text in texts {
         let request = Request::post(&infer_path("duo"), text.to_owned());
         let reply = server.send(&request).expect(400);
@@ -153,9 +154,7 @@ fn not_a_number_where_json_has_none() {
 fn a_binary_size_that_disagrees() {
     let server = duo();
     let request = |size: Value, data: usize| {
-        let input = |name: &str, size: Value| {
-            json!({"name": name, "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": size}})
-        };
+        let input = |name: &str, size: Value| json!({"name": name, "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": size}});
         let json = json!({"inputs": [input("a", json!(8)), input("b", size)]}).to_string();
         with_binary(&infer_path("duo"), &json, &1_f32.to_le_bytes().repeat(5)[..data])
     };
@@ -202,7 +201,12 @@ fn a_header_length_that_cannot_be() {
         Request::post(&infer_path("duo"), json.clone()).header("inference-header-content-length", length)
     };
     let beyond = (json.len() + 1).to_string();
-    assert_refused(&server, 400, &request(&beyond), &["Inference-Header-Content-Length", &beyond, &json.len().to_string()]);
+    assert_refused(
+        &server,
+        400,
+        &request(&beyond),
+        &["Inference-Header-Content-Length", &beyond, &json.len().to_string()],
+    );
     for length in ["-1", "many", "1.5", "0x10", "99999999999999999999999", "+5"] {
         assert_refused(&server, 400, &request(length), &["Inference-Header-Content-Length", length]);
     }
@@ -216,14 +220,14 @@ fn a_header_length_that_cannot_be() {
 fn a_wrong_content_type() {
     let server = duo();
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"] {
-        let request = Request::post(&infer_path("duo"), json_body(&inputs()).to_string())
-            .header("content-type", content_type);
+        let request =
+            Request::post(&infer_path("duo"), json_body(&inputs()).to_string()).header("content-type", content_type);
         let name = content_type.split(';').next().unwrap();
         assert_refused(&server, 415, &request, &[name, "application/json", "application/octet-stream"]);
     }
     for content_type in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/octet-stream"] {
-        let request = Request::post(&infer_path("duo"), json_body(&inputs()).to_string())
-            .header("content-type", content_type);
+        let request =
+            Request::post(&infer_path("duo"), json_body(&inputs()).to_string()).header("content-type", content_type);
         assert_eq!(outputs(&server.send(&request)), expected(), "{content_type}");
     }
 }

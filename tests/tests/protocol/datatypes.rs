@@ -10,9 +10,8 @@ use serde_json::json;
 
 /// Each number type: ONNX's, the protocol's, and two elements of it that are at its ends.
 fn numbers() -> Vec<(Type, Tensor)> {
-    let tensor = |datatype: &str, elements: [&[u8]; 2]| {
-        Tensor::new(&datatype.to_lowercase(), datatype, &[2], elements.concat())
-    };
+    let tensor =
+        |datatype: &str, elements: [&[u8]; 2]| Tensor::new(&datatype.to_lowercase(), datatype, &[2], elements.concat());
     vec![
         (Type::Uint8, tensor("UINT8", [&[0], &[u8::MAX]])),
         (Type::Uint16, tensor("UINT16", [&[0, 0], &u16::MAX.to_le_bytes()])),
@@ -31,18 +30,20 @@ fn numbers() -> Vec<(Type, Tensor)> {
 /// A model of many inputs and outputs: each number comes out as it went in, and truth as its contrary.
 fn every_type() -> (Server, Vec<Tensor>, Vec<Tensor>) {
     let shape = &[Named("N")];
-    let mut graph = Graph::new()
-        .input("bool", Type::Bool, shape)
-        .output("not_bool", Type::Bool, shape)
-        .node("Not", &["bool"], &["not_bool"]);
+    let mut graph = Graph::new().input("bool", Type::Bool, shape).output("not_bool", Type::Bool, shape).node(
+        "Not",
+        &["bool"],
+        &["not_bool"],
+    );
     let mut inputs = vec![Tensor::new("bool", "BOOL", &[2], vec![0, 1])];
     let mut expected = vec![Tensor::new("not_bool", "BOOL", &[2], vec![1, 0])];
     for (element, tensor) in numbers() {
         let output = format!("same_{}", tensor.name);
-        graph = graph
-            .input(&tensor.name, element, shape)
-            .output(&output, element, shape)
-            .node("Identity", &[&tensor.name], &[&output]);
+        graph = graph.input(&tensor.name, element, shape).output(&output, element, shape).node(
+            "Identity",
+            &[&tensor.name],
+            &[&output],
+        );
         expected.push(Tensor { name: output, ..tensor.clone() });
         inputs.push(tensor);
     }
@@ -121,10 +122,11 @@ fn numbers_are_computed_in_their_type() {
     let mut graph = Graph::new();
     for (element, datatype, ..) in &cases {
         let (input, output) = (format!("x_{datatype}"), format!("y_{datatype}"));
-        graph = graph
-            .input(&input, *element, shape)
-            .output(&output, *element, shape)
-            .node("Add", &[&input, &input], &[&output]);
+        graph = graph.input(&input, *element, shape).output(&output, *element, shape).node(
+            "Add",
+            &[&input, &input],
+            &[&output],
+        );
     }
     let server = Serve::new([models::compiled_graph("sums", &graph, &[])]).start();
     let named = |prefix: &str, datatype: &str, data: &Vec<u8>| {
@@ -139,10 +141,11 @@ fn numbers_are_computed_in_their_type() {
 #[test]
 fn texts_go_in_and_out() {
     let shape = &[Named("N")];
-    let graph = Graph::new()
-        .input("words", Type::String, shape)
-        .output("same", Type::String, shape)
-        .node("Identity", &["words"], &["same"]);
+    let graph = Graph::new().input("words", Type::String, shape).output("same", Type::String, shape).node(
+        "Identity",
+        &["words"],
+        &["same"],
+    );
     let server = Serve::new([models::compiled_graph("words", &graph, &[])]).start();
     assert_eq!(server.get("/v2/models/words").json()["inputs"][0]["datatype"], "BYTES");
     for words in [&["seed", "", "größe \"quoted\"\n"][..], &["one"], &[]] {

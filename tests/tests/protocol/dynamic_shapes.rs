@@ -37,10 +37,8 @@ fn sizes_that_do_not_go_together_are_refused() {
 #[test]
 fn every_dimension_may_be_dynamic() {
     let shape = &[Named("N"), Named("C"), Unknown];
-    let graph = Graph::new()
-        .input("x", Type::Float, shape)
-        .output("y", Type::Float, shape)
-        .node("Relu", &["x"], &["y"]);
+    let graph =
+        Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape).node("Relu", &["x"], &["y"]);
     let server = Serve::new([models::compiled_graph("relu", &graph, &[])]).start();
     assert_eq!(server.get("/v2/models/relu").json()["inputs"][0]["shape"], json!([-1, -1, -1]));
     for shape in [[1, 1, 1], [2, 3, 4], [5, 1, 7]] {

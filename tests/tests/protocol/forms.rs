@@ -3,9 +3,7 @@
 use samara_tests::http::Request;
 use samara_tests::models;
 use samara_tests::server::Serve;
-use samara_tests::tensor::{
-    Tensor, binary_request, infer_path, json_body, json_request, outputs, with_binary,
-};
+use samara_tests::tensor::{Tensor, binary_request, infer_path, json_body, json_request, outputs, with_binary};
 use serde_json::{Value, json};
 
 use super::{duo, expected, inputs};

@@ -83,9 +83,7 @@ fn http_1_0_is_answered() {
 fn requests_may_follow_each_other_closely() {
     let server = duo();
     let mut raw = Raw::connect(server.address());
-    raw.write(
-        "GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /v2/models/trio HTTP/1.1\r\nhost: x\r\n\r\n",
-    );
+    raw.write("GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\nGET /v2/models/trio HTTP/1.1\r\nhost: x\r\n\r\n");
     assert_eq!(raw.reply().expect("a reply").0, 200);
     assert_eq!(raw.reply().expect("another reply").0, 404);
 }

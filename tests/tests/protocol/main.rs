@@ -1,9 +1,6 @@
 //! The Open Inference Protocol v2, as `samara serve` speaks it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod bad_requests;
 mod compression;

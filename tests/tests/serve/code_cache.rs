@@ -134,10 +134,7 @@ fn a_component_that_is_replaced_is_noticed() {
     let place = Place::new();
     place.serve().stop();
     fs::write(&place.component, guests::component("traps", "echo")).unwrap();
-    let server = Serve::new([&place.component])
-        .option("--cache-dir")
-        .option(place.cache().to_str().unwrap())
-        .start();
+    let server = Serve::new([&place.component]).option("--cache-dir").option(place.cache().to_str().unwrap()).start();
     let reply = server.infer("echo", &[Tensor::fp32("x", &[1], &[1.0])]);
     assert_eq!(reply.status, 500);
 }
@@ -180,10 +177,8 @@ fn a_directory_that_cannot_be_made_is_no_reason_to_fail() {
 #[test]
 fn without_a_cache_nothing_is_kept() {
     let place = Place::new();
-    let server = Serve::new([&place.component])
-        .option("--no-cache")
-        .environment("SAMARA_CACHE_DIR", place.cache())
-        .start();
+    let server =
+        Serve::new([&place.component]).option("--no-cache").environment("SAMARA_CACHE_DIR", place.cache()).start();
     let reply = server.infer("echo", &[Tensor::fp32("x", &[1], &[1.0])]);
     assert_eq!(reply.status, 200);
     assert!(!place.cache().exists());

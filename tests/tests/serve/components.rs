@@ -126,14 +126,8 @@ fn a_component_without_manifest_is_asked_what_it_is() {
     let metadata = server.get("/v2/models/a%20model,%20any%20model").expect(200).json();
     assert_eq!(metadata["name"], "a model, any model");
     assert_eq!(metadata["versions"], serde_json::json!(["1"]));
-    assert_eq!(
-        metadata["inputs"],
-        serde_json::json!([{"name": "x", "datatype": "FP32", "shape": [-1]}])
-    );
-    assert_eq!(
-        metadata["outputs"],
-        serde_json::json!([{"name": "y", "datatype": "FP32", "shape": [-1]}])
-    );
+    assert_eq!(metadata["inputs"], serde_json::json!([{"name": "x", "datatype": "FP32", "shape": [-1]}]));
+    assert_eq!(metadata["outputs"], serde_json::json!([{"name": "y", "datatype": "FP32", "shape": [-1]}]));
 }
 
 /// One that does not answer is not waited for.

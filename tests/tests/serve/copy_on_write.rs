@@ -11,13 +11,9 @@ use samara_tests::tensor::outputs;
 /// The mappings that an instance can write without the file being written.
 fn private_images(process: u32) -> Vec<Mapping> {
     let is_image = |path: &Path| {
-        path.extension().is_some_and(|extension| extension == "cwasm")
-            || path.starts_with("/memfd:wasm-memory-image")
+        path.extension().is_some_and(|extension| extension == "cwasm") || path.starts_with("/memfd:wasm-memory-image")
     };
-    mappings(process)
-        .into_iter()
-        .filter(|mapping| mapping.permissions == "rw-p" && is_image(&mapping.path))
-        .collect()
+    mappings(process).into_iter().filter(|mapping| mapping.permissions == "rw-p" && is_image(&mapping.path)).collect()
 }
 
 /// The model with the largest image that is small enough to be in this repository, and one above the 16 MiB from which on

@@ -1,9 +1,6 @@
 //! `samara serve`: what it serves, how it starts and stops, and what it keeps.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod code_cache;
 mod components;

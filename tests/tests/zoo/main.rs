@@ -1,9 +1,6 @@
 //! The models of `models/`, through `samara serve`, against what ONNX Runtime makes of the same inputs.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails, and where is all that is to be said"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 use samara_tests::models;
 use samara_tests::server::Serve;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use samara_compiler::{Options, Report, compile, write};
+use samara_compiler::{Destination, Options, Report, compile};
 use samara_runtime::{Config, Runtime};
 use serde::Serialize;
 
@@ -38,6 +38,7 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
         simd: arguments.simd,
         labels: arguments.labels.as_deref().map(read_labels).transpose()?,
     };
+    let destination = Destination::claim(&output)?;
     let mut config = Config::default();
     config.limits.deadline = FIRST_INFERENCE;
     config.limits.memory_bytes = 4 << 30;
@@ -48,7 +49,7 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
     let steps = Steps::new(arguments.json);
     let mut progress = |index: usize, count: usize, step: &'static str| steps.begin(index, count, step);
     let compiled = compile(&runtime, &arguments.model, &options, &mut progress)?;
-    write(&output, &compiled.component)?;
+    destination.write(&compiled.component)?;
     steps.end();
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&Output { output: &output, report: &compiled.report })?);

@@ -35,10 +35,9 @@ fn batch_symbol(model: &TypedModel) -> TractResult<Option<Symbol>> {
 }
 
 fn has_spatial_operators(model: &TypedModel) -> bool {
-    model
-        .nodes()
-        .iter()
-        .any(|node| node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<MaxPool>() || node.op_is::<SumPool>())
+    model.nodes().iter().any(|node| {
+        node.op_is::<Conv>() || node.op_is::<Deconv>() || node.op_is::<MaxPool>() || node.op_is::<SumPool>()
+    })
 }
 
 /// Whether the first dimension goes from every input to every output untouched: no operator mixes what has different
