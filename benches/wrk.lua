@@ -1,7 +1,10 @@
--- For wrk: posts the same body again and again, and prints the summary as one line of JSON.
--- Usage: wrk … -s wrk.lua URL -- BODY_FILE [INFERENCE_HEADER_CONTENT_LENGTH]
+-- For wrk: posts the same body again and again, or gets where there is none, and prints the summary as one line of JSON.
+-- Usage: wrk … -s wrk.lua URL -- [BODY_FILE [INFERENCE_HEADER_CONTENT_LENGTH]]
 
 function init(arguments)
+  if not arguments[1] then
+    return
+  end
   local file = assert(io.open(arguments[1], "rb"))
   wrk.method = "POST"
   wrk.body = file:read("*a")

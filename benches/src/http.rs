@@ -39,6 +39,13 @@ pub struct Connection {
 // === impl Request ===
 
 impl Request {
+    /// A `GET`.
+    #[cfg(test)]
+    pub fn get(path: &str) -> Request {
+        let bytes = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
+        Request { body_at: bytes.len(), bytes, header_length: None }
+    }
+
     /// A `POST`, with JSON of so many bytes before binary data, or with JSON alone.
     pub fn post(path: &str, body: Vec<u8>, header_length: Option<usize>) -> Request {
         let mut head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n", body.len());
@@ -127,7 +134,7 @@ impl Head {
         let httparse::Status::Complete(length) = response.parse(bytes)? else { return Ok(None) };
         let header = |name: &str| -> Result<Option<usize>> {
             let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            Ok(found.map(|header| anyhow::Ok(std::str::from_utf8(header.value)?.parse()?)).transpose()?)
+            found.map(|header| anyhow::Ok(std::str::from_utf8(header.value)?.parse()?)).transpose()
         };
         Ok(Some(Head {
             bytes: length,

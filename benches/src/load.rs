@@ -1,5 +1,6 @@
 //! Load, made by `wrk`.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -39,18 +40,40 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends a request again and again over so many connections, from one thread.
-    pub fn run(address: SocketAddr, path: &str, request: &Request, connections: usize, time: Duration) -> Result<Load> {
+    /// Sends a `POST` again and again over so many connections, from one thread.
+    pub fn post(
+        address: SocketAddr,
+        path: &str,
+        request: &Request,
+        connections: usize,
+        time: Duration,
+    ) -> Result<Load> {
         let mut body = tempfile::NamedTempFile::new()?;
         body.write_all(request.body())?;
+        let mut arguments = vec![body.path().to_owned().into_os_string()];
+        arguments.extend(request.header_length().map(|length| length.to_string().into()));
+        Load::run(address, path, &arguments, connections, time)
+    }
+
+    /// The same with a `GET`.
+    pub fn get(address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<Load> {
+        Load::run(address, path, &[], connections, time)
+    }
+
+    fn run(
+        address: SocketAddr,
+        path: &str,
+        script_arguments: &[OsString],
+        connections: usize,
+        time: Duration,
+    ) -> Result<Load> {
         let mut command = Command::new("wrk");
         command
             .args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs()), "-s"])
             .arg(repository().join("benches").join("wrk.lua"))
             .arg(format!("http://{address}{path}"))
             .arg("--")
-            .arg(body.path())
-            .args(request.header_length().map(|length| length.to_string()))
+            .args(script_arguments)
             .stdin(Stdio::null());
         let output = command.output().context("cannot run wrk; install it with: scripts/setup.sh bench-tools")?;
         if !output.status.success() {

@@ -13,6 +13,8 @@
 
 #![forbid(unsafe_code)]
 
+mod contention;
+mod hello;
 mod http;
 mod load;
 mod machine;
@@ -29,9 +31,10 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+use crate::contention::Contention;
 use crate::machine::Machine;
 use crate::measurements::{ALL, Measurement};
-use crate::report::Report;
+use crate::report::{Report, Row};
 use crate::samara::Samara;
 
 fn main() -> ExitCode {
@@ -61,21 +64,19 @@ fn run() -> Result<bool> {
     let mut complete = true;
     for (index, measurement) in chosen.iter().enumerate() {
         eprintln!("[{}/{}] {}: {}", index + 1, chosen.len(), measurement.name, measurement.title);
-        let start = Instant::now();
-        match (measurement.run)(&samara) {
-            Ok(rows) => {
-                for row in &rows {
-                    eprintln!("      {}: {}", row.what, row.measured);
-                }
-                report.add(measurement.name, rows);
-            }
-            Err(error) => {
-                eprintln!("      FAILED: {error:#}");
-                report.fail(measurement.name, measurement.title, &error);
-                complete = false;
-            }
+        let (start, contention) = (Instant::now(), Contention::begin());
+        let rows = (measurement.run)(&samara).unwrap_or_else(|error| vec![Row::failed(measurement.title, &error)]);
+        let others = contention.share();
+        for row in &rows {
+            eprintln!("      {}: {}", row.what, row.measured);
         }
-        eprintln!("      took {:.1} s", start.elapsed().as_secs_f64());
+        eprint!("      took {:.1} s", start.elapsed().as_secs_f64());
+        eprintln!(
+            "{}",
+            others.map_or(String::new(), |share| format!(", others used {:.0} % of the cores", share * 100.0))
+        );
+        complete &= !rows.iter().any(|row| row.failed);
+        report.add(measurement.name, others, rows);
     }
     report.finish(&samara.target().join("bench.json"))?;
     print!("{}", report.to_markdown());

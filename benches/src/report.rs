@@ -1,5 +1,6 @@
 //! The results: a table for people, and a file for programs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::machine::Machine;
+
+/// The share of the cores from which on others disturb a measurement.
+const DISTURBED: f64 = 0.1;
 
 /// One result.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +26,8 @@ pub struct Row {
     pub bar: String,
     /// Whether it is that.
     pub holds: Option<bool>,
+    /// Whether it could not be measured.
+    pub failed: bool,
     /// The numbers behind it.
     pub details: Value,
 }
@@ -31,6 +37,8 @@ pub struct Row {
 pub struct Report {
     machine: Machine,
     seconds: f64,
+    /// The share of the cores' time that others used, by measurement.
+    others: BTreeMap<&'static str, f64>,
     rows: Vec<Entry>,
     #[serde(skip)]
     start: Instant,
@@ -46,7 +54,7 @@ struct Entry {
 // === impl Row ===
 
 impl Row {
-    /// A result that is compared with a bar.
+    /// A result.
     pub fn new(what: impl Into<String>, measured: impl Into<String>) -> Row {
         Row {
             what: what.into(),
@@ -54,8 +62,15 @@ impl Row {
             compared_with: String::new(),
             bar: String::new(),
             holds: None,
+            failed: false,
             details: Value::Null,
         }
+    }
+
+    /// No result.
+    pub fn failed(what: impl Into<String>, error: &anyhow::Error) -> Row {
+        let row = Row::new(what, format!("not measured: {error:#}"));
+        Row { holds: Some(false), failed: true, ..row }
     }
 
     /// Says what it is compared with.
@@ -83,18 +98,13 @@ impl Row {
 impl Report {
     /// A report without results.
     pub fn new(machine: Machine) -> Report {
-        Report { machine, seconds: 0.0, rows: Vec::new(), start: Instant::now() }
+        Report { machine, seconds: 0.0, others: BTreeMap::new(), rows: Vec::new(), start: Instant::now() }
     }
 
-    /// Adds the results of a measurement.
-    pub fn add(&mut self, measurement: &'static str, rows: Vec<Row>) {
+    /// Adds the results of a measurement, and how much of the machine others used meanwhile.
+    pub fn add(&mut self, measurement: &'static str, others: Option<f64>, rows: Vec<Row>) {
+        self.others.extend(others.map(|share| (measurement, share)));
         self.rows.extend(rows.into_iter().map(|row| Entry { measurement, row }));
-    }
-
-    /// Notes that a measurement gave no result.
-    pub fn fail(&mut self, measurement: &'static str, title: &str, error: &anyhow::Error) {
-        let row = Row::new(title, format!("not measured: {error:#}"));
-        self.rows.push(Entry { measurement, row: Row { holds: Some(false), ..row } });
     }
 
     /// Writes the file for programs.
@@ -121,6 +131,15 @@ impl Report {
         let missed = self.rows.iter().filter(|entry| entry.row.holds == Some(false)).count();
         let bars = self.rows.iter().filter(|entry| entry.row.holds.is_some()).count();
         text.push_str(&format!("\n{} of {bars} bars hold. The run took {:.0} s.\n", bars - missed, self.seconds));
+        let disturbed: Vec<String> = self
+            .others
+            .iter()
+            .filter(|(_, share)| **share >= DISTURBED)
+            .map(|(measurement, share)| format!("{measurement} ({:.0} % of the cores)", share * 100.0))
+            .collect();
+        if !disturbed.is_empty() {
+            text.push_str(&format!("Other processes disturbed {}: measure again.\n", disturbed.join(", ")));
+        }
         text
     }
 }
@@ -144,10 +163,12 @@ mod tests {
         let mut report = Report::new(Machine::default());
         report.add(
             "x",
+            Some(0.25),
             vec![Row::new("a", "1").bar("≤ 2", true), Row::new("b", "2"), Row::new("c", "3").bar("≤ 2", false)],
         );
         let text = report.to_markdown();
         assert!(text.contains("| a | 1 |  | ≤ 2 | yes |\n| b | 2 |  |  |  |\n| c | 3 |  | ≤ 2 | **no** |\n"), "{text}");
         assert!(text.contains("1 of 2 bars hold."), "{text}");
+        assert!(text.contains("disturbed x (25 % of the cores)"), "{text}");
     }
 }

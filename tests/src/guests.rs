@@ -22,10 +22,16 @@ const METADATA: u32 = 1024;
 /// `datatype::fp32`: its place in `wit/model.wit`.
 const FP32: u32 = 10;
 
-/// The component of `guests/FIXTURE.wat`, as a model of that name.
+/// The component of `guests/FIXTURE.wat`, as version 1 of a model of that name.
 #[must_use]
 pub fn component(fixture: &str, name: &str) -> Vec<u8> {
     lift(&core_module(fixture, name))
+}
+
+/// The same, as another version.
+#[must_use]
+pub fn component_of_version(fixture: &str, name: &str, version: &str) -> Vec<u8> {
+    lift(&parse(fixture, &metadata(name, version)))
 }
 
 /// The same, written into a directory.
@@ -62,9 +68,13 @@ pub fn write_with_manifest(directory: &Path, fixture: &str, name: &str) -> PathB
 /// The core module of a fixture.
 #[must_use]
 pub fn core_module(fixture: &str, name: &str) -> Vec<u8> {
+    parse(fixture, &metadata(name, "1"))
+}
+
+fn parse(fixture: &str, metadata: &[u8]) -> Vec<u8> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
     let read = |file: &str| std::fs::read_to_string(directory.join(format!("{file}.wat"))).unwrap();
-    let data = metadata(name).iter().fold(String::new(), |mut text, byte| {
+    let data = metadata.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "\\{byte:02x}");
         text
     });
@@ -89,21 +99,22 @@ fn lift(module: &[u8]) -> Vec<u8> {
 /// 32  the input's tensor-spec       name (8), datatype (1, padded to 4), shape (8)
 /// 52  the output's tensor-spec
 /// 72  the shape of both: -1         64 bits
-/// 80  "x", "y", "1", and the name
+/// 80  "x", "y", the name, and the version
 /// ```
-fn metadata(name: &str) -> Vec<u8> {
+fn metadata(name: &str, version: &str) -> Vec<u8> {
     const X: u32 = METADATA + 80;
     let spec = |name: u32| [name, 1, FP32, METADATA + 72, 1];
-    let length = u32::try_from(name.len()).unwrap();
+    let length = |text: &str| u32::try_from(text.len()).unwrap();
+    let (name_at, version_at) = (X + 2, X + 2 + length(name));
     let words = [
-        &[X + 3, length, X + 2, 1, METADATA + 32, 1, METADATA + 52, 1][..],
+        &[name_at, length(name), version_at, length(version)][..],
+        &[METADATA + 32, 1, METADATA + 52, 1],
         &spec(X),
         &spec(X + 1),
         &[u32::MAX, u32::MAX],
     ]
     .concat();
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    bytes.extend_from_slice(b"xy1");
-    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(format!("xy{name}{version}").as_bytes());
     bytes
 }

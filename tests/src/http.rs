@@ -154,7 +154,9 @@ impl Client {
     }
 
     fn new(address: SocketAddr, connection: Connection) -> Client {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // A thread of its own, on which connections go on while nobody sends anything.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Client { address, runtime, connection }
     }
 

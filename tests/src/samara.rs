@@ -67,16 +67,19 @@ impl Run {
         self
     }
 
-    /// Asserts that it failed as every command should: code 1, nothing on the output, and one paragraph that starts with
-    /// `error: `. Returns that.
+    /// Asserts that it failed as every command should: code 1, nothing on the output, and at the end of the messages one
+    /// paragraph that starts with `error: `. Returns that.
     #[track_caller]
     pub fn fails(self) -> String {
         assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
         assert_eq!(self.stdout, "");
-        let message = self.stderr.trim_end();
-        assert!(message.starts_with("error: "), "{message}");
-        assert!(!message.contains("\n\n"), "more than a paragraph:\n{message}");
-        assert!(!message.contains("panicked at"), "{message}");
+        assert!(!self.stderr.contains("panicked at"), "{}", self.stderr);
+        let start = self.stderr.match_indices("error: ").map(|(at, _)| at);
+        let at_line_start = |&at: &usize| at == 0 || self.stderr.as_bytes()[at - 1] == b'\n';
+        let start = start.filter(at_line_start).last();
+        let start = start.unwrap_or_else(|| panic!("no line starts with `error: `: {}", self.stderr));
+        let message = self.stderr[start..].trim_end();
+        assert!(!message.contains("\n\n"), "more than a paragraph: {message}");
         message.to_owned()
     }
 

@@ -17,16 +17,27 @@ const TOLERANCE: f64 = 1e-4;
 /// Runs every vector of every model, in JSON and in binary.
 pub fn run(samara: &Samara) -> Result<Vec<Row>> {
     let cards = Card::all()?;
-    let mut builds: Vec<&Build> = Vec::new();
-    for vector in cards.iter().flat_map(|card| &card.vectors) {
+    // A model that cannot be compiled says nothing about the others.
+    let compiled: Vec<Result<Vec<PathBuf>>> = cards.iter().map(|card| components(samara, card)).collect();
+    let served: Vec<PathBuf> = compiled.iter().flatten().flatten().cloned().collect();
+    let server = samara.serve(&served)?;
+    let mut connection = Connection::open(server.address())?;
+    let measure = |(card, components): (&Card, Result<Vec<PathBuf>>)| {
+        let row = components.and_then(|_| row(card, &mut connection));
+        row.unwrap_or_else(|error| Row::failed(&card.build.name, &error))
+    };
+    Ok(cards.iter().zip(compiled).map(measure).collect())
+}
+
+/// The model in all the ways that its vectors want it compiled.
+fn components(samara: &Samara, card: &Card) -> Result<Vec<PathBuf>> {
+    let mut builds: Vec<&Build> = vec![&card.build];
+    for vector in &card.vectors {
         if !builds.contains(&&vector.build) {
             builds.push(&vector.build);
         }
     }
-    let components = builds.iter().map(|build| samara.component(build)).collect::<Result<Vec<PathBuf>>>()?;
-    let server = samara.serve(&components)?;
-    let mut connection = Connection::open(server.address())?;
-    cards.iter().map(|card| row(card, &mut connection).with_context(|| card.build.name.clone())).collect()
+    builds.into_iter().map(|build| samara.component(build)).collect()
 }
 
 fn row(card: &Card, connection: &mut Connection) -> Result<Row> {

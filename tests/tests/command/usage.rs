@@ -28,6 +28,22 @@ fn bad_usage_has_a_code_of_its_own() {
     }
 }
 
+/// What the system said is said once.
+#[test]
+fn a_cause_is_told_once() {
+    let cases = [
+        &["compile", "absent.onnx"][..],
+        &["compile", "absent.onnx", "--labels", "absent.txt"],
+        &["serve", "absent.wasm"],
+        &["infer", "absent.wasm"],
+        &["inspect", "absent.wasm"],
+    ];
+    for arguments in cases {
+        let message = samara::run(arguments).fails();
+        assert_eq!(message.matches("No such file").count(), 1, "{arguments:?}: {message}");
+    }
+}
+
 #[test]
 fn a_name_that_is_no_part_of_a_path_is_refused() {
     for name in ["", "a/b", "..", "a b", "é"] {

@@ -31,10 +31,13 @@ fn labels_ride_in_the_component() {
 fn a_number_of_labels_that_is_not_that_of_the_classes_is_refused() {
     let directory = tempdir().unwrap();
     let path = three_classes().write(directory.path(), "model.onnx");
-    for labels in ["cat\n", "cat\ndog\nfrog\nfish\n", ""] {
+    let refused = |labels: &str| {
         fs::write(directory.path().join("labels.txt"), labels).unwrap();
-        assert_says(&refusal(directory.path(), &path, &["--labels", "labels.txt"]), &["labels", "3"]);
-    }
+        refusal(directory.path(), &path, &["--labels", "labels.txt"])
+    };
+    assert_says(&refused("cat\n"), &["labels", "1", "3"]);
+    assert_says(&refused("cat\ndog\nfrog\nfish\n"), &["labels", "4", "3"]);
+    assert_says(&refused(""), &["labels.txt", "empty"]);
 }
 
 #[test]
@@ -52,9 +55,9 @@ fn labels_that_cannot_be_read_are_named() {
 fn a_file_with_the_line_ends_of_windows_is_read_as_well() {
     let directory = tempdir().unwrap();
     let path = three_classes().write(directory.path(), "model.onnx");
-    fs::write(directory.path().join("labels.txt"), "cat\r\ndog\r\nfrog\r\n").unwrap();
+    fs::write(directory.path().join("labels.txt"), "cat\r\ntree frog\r\nÄsche\r\n").unwrap();
     compile(directory.path(), &path, &["--labels", "labels.txt"]).succeeds();
     let component = directory.path().join("model.wasm");
     let inspected = samara::run(["inspect", "--json", component.to_str().unwrap()]).succeeds();
-    assert_says(&inspected.json().to_string(), &[&json!(["cat", "dog", "frog"]).to_string()]);
+    assert_says(&inspected.json().to_string(), &[&json!(["cat", "tree frog", "Äsche"]).to_string()]);
 }

@@ -12,15 +12,15 @@ use super::{compile, files};
 #[test]
 fn the_output_is_named_after_the_model_and_in_the_caller_s_directory() {
     let (models, directory) = (tempdir().unwrap(), tempdir().unwrap());
-    let path = onnx::twice().write(models.path(), "two-times.onnx");
+    let path = onnx::twice().write(models.path(), "model.onnx");
     let mut command = samara::command();
     let run = Run::of(command.current_dir(directory.path()).args(["compile", "--json"]).arg(path)).succeeds();
-    assert_eq!(files(directory.path()), ["two-times.wasm"]);
-    assert_eq!(files(models.path()), ["two-times.onnx"]);
+    assert_eq!(files(directory.path()), ["model.wasm"]);
+    assert_eq!(files(models.path()), ["model.onnx"]);
     let report = run.json();
-    assert_eq!(report["name"], "two-times");
+    assert_eq!(report["name"], "model");
     assert_eq!(report["version"], "1");
-    let written = fs::metadata(directory.path().join("two-times.wasm")).unwrap();
+    let written = fs::metadata(directory.path().join("model.wasm")).unwrap();
     assert_eq!(report["component_bytes"], written.len());
     assert_eq!(written.permissions().mode() & 0o777, 0o644);
 }

@@ -13,10 +13,10 @@ use super::compile;
 fn the_report_in_json_has_all_that_is_to_be_known() {
     let directory = tempdir().unwrap();
     let card = models::card("fashion-cnn");
-    let options = ["--json", "--name", "fashion", "--version", "7", "--input", "image=1,1,28,28"];
+    let options = ["--json", "--name", "fashion", "--version", "7.1", "--input", "image=1,1,28,28"];
     let report = compile(directory.path(), &card.onnx(), &options).succeeds().json();
     assert_eq!(report["name"], "fashion");
-    assert_eq!(report["version"], "7");
+    assert_eq!(report["version"], "7.1");
     assert_eq!(report["simd"], "relaxed");
     assert_eq!(report["inputs"], json!([{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28]}]));
     assert_eq!(report["outputs"], json!([{"name": "logits", "datatype": "FP32", "shape": [1, 10]}]));
@@ -48,9 +48,9 @@ fn the_report_in_json_has_all_that_is_to_be_known() {
 fn the_report_for_people_has_it_too() {
     let directory = tempdir().unwrap();
     let card = models::card("fashion-cnn");
-    let run = compile(directory.path(), &card.onnx(), &["--name", "fashion"]).succeeds();
+    let run = compile(directory.path(), &card.onnx(), &card.options()).succeeds();
     let told = format!("{}{}", run.stdout, run.stderr);
-    assert_says(&told, &["fashion", "image", "logits", "FP32", "ms"]);
+    assert_says(&told, &["fashion-cnn", "image", "logits", "FP32", "ms"]);
     assert!(!told.contains('\u{1b}'), "colours or a progress bar, where nobody looks: {told:?}");
 }
 

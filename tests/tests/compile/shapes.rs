@@ -59,11 +59,11 @@ fn what_is_no_shape_is_bad_usage() {
 fn a_fixed_dimension_is_fixed_and_a_named_one_is_not() {
     let directory = tempdir().unwrap();
     let path = onnx::twice().write(directory.path(), "model.onnx");
-    let report = compile(directory.path(), &path, &["--json", "--input", "x=5"]).succeeds().json();
+    let report = compile(directory.path(), &path, &["--json", "--name", "twice", "--input", "x=5"]).succeeds().json();
     assert_eq!(report["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [5]}]));
     assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [5]}]));
 
-    let report = compile(directory.path(), &path, &["--json", "--input", "x=rows"]).succeeds().json();
+    let report = compile(directory.path(), &path, &["--json", "--name", "twice", "--input", "x=rows"]).succeeds().json();
     assert_eq!(report["inputs"][0]["shape"], json!([-1]));
     assert_eq!(report["outputs"][0]["shape"], json!([-1]));
 }

@@ -98,7 +98,7 @@ fn a_link_that_leads_out_of_the_directory_is_refused() {
     write_weights(&secret, &[1.0; 4]);
     std::os::unix::fs::symlink(&secret, directory.join("weights.bin")).unwrap();
     let path = with_external(&directory, &[("location", "weights.bin")]);
-    assert_says(&refusal(&directory, &path, &[]), &["\"w\""]);
+    assert_says(&refusal(&directory, &path, &[]), &["outside the model", "secret.bin"]);
 }
 
 #[test]
@@ -156,5 +156,5 @@ fn weights_shorter_than_their_shape_are_refused() {
         .weights("w", &[4], &[1.0, 2.0])
         .node("Add", &["x", "w"], &["y"])
         .write(directory.path(), "model.onnx");
-    assert_says(&refusal(directory.path(), &path, &[]), &["w"]);
+    assert_says(&refusal(directory.path(), &path, &[]), &["8", "16 bytes", "[4]"]);
 }

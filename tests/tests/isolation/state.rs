@@ -40,7 +40,7 @@ fn nothing_is_left_of_a_request_that_failed() {
     let server = Serve::new([directory.path()]).option("--memory-mib 16").option("--instances 2").start();
     let input = [Tensor::fp32("x", &[1], &[0.0])];
     for _ in 0..20 {
-        assert_eq!(server.infer("grows", &input).status, 500);
+        assert_eq!(server.infer("grows", &input).status, 503);
         assert_eq!(outputs(&server.infer("memory", &input)), [Tensor::fp32("y", &[3], &[0.0; 3])]);
     }
 }

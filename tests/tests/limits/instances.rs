@@ -70,7 +70,19 @@ fn no_more_instances_than_may_be_exist() {
     assert_eq!(counters["instances"], 1, "{counters}");
     assert_eq!(counters["queue"], 0, "{counters}");
     assert_eq!(running.join().unwrap().status, 504);
-    assert_good(&server);
+}
+
+/// An instance is reset after its reply has been sent; the next request must not suffer from that.
+#[test]
+fn one_instance_is_enough_for_one_client() {
+    let directory = tempdir().unwrap();
+    let path = guests::write(directory.path(), "remembers", "m");
+    let server = Serve::new([path]).option("--workers 2").option("--instances 1").start();
+    let mut client = server.client();
+    for round in 0..500 {
+        let reply = client.send(&json_request("m", &input(0.0)));
+        assert_eq!(reply.status, 200, "request {round}: {:?}", reply.body);
+    }
 }
 
 /// A burst that finds room in the queue is served, every request of it.

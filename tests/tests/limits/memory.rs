@@ -19,7 +19,7 @@ fn a_guest_that_grows_without_end_is_stopped_at_the_limit() {
     let before = peak_resident_bytes(server.process());
     for round in 1..=3 {
         let reply = server.infer("grows", &input(0.0));
-        assert_eq!(reply.status, 500, "{:?}", reply.body);
+        assert_eq!(reply.status, 503, "{:?}", reply.body);
         assert_says(&reply.error(), &["memory", "16 MiB"]);
         assert_counted(&server, "grows", "memory", round);
         assert_good(&server);
@@ -50,7 +50,7 @@ fn an_input_that_does_not_fit_meets_the_limit_too() {
     let server = Serve::new([directory.path()]).option("--memory-mib 2").start();
     let large = [Tensor::fp32("x", &[1 << 20], &vec![0.0; 1 << 20])];
     let reply = server.send(&samara_tests::tensor::binary_request("good", &large));
-    assert_eq!(reply.status, 500, "{:?}", reply.body);
+    assert_eq!(reply.status, 503, "{:?}", reply.body);
     assert_says(&reply.error(), &["memory", "2 MiB"]);
     assert_counted(&server, "good", "memory", 1);
     assert_good(&server);

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use samara_tests::guests;
+use samara_tests::http::Request;
 use samara_tests::raw::Raw;
 use samara_tests::samara::assert_says;
 use samara_tests::server::{Serve, Server};
@@ -94,6 +95,18 @@ fn a_connection_that_says_nothing_is_closed() {
     raw.wait_until_closed();
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_good(&server);
+}
+
+/// A client that keeps its connection for later is not slow: it has said all that it began to say.
+#[test]
+fn a_connection_that_is_kept_is_not_counted_as_slow() {
+    let (_directory, server) = serve();
+    let mut client = server.client();
+    assert_eq!(client.send(&Request::get("/v2/health/live")).status, 200);
+    thread::sleep(Duration::from_secs(2));
+    // Whether it was closed in the meantime or not.
+    assert_eq!(client.send(&Request::get("/v2/health/live")).status, 200);
+    assert_eq!(server.server_limits()["header_timeout"], 0);
 }
 
 /// Many of them together keep nobody from being served.

@@ -43,7 +43,7 @@ fn unpacked(reply: &Reply) -> Reply {
 /// Enough rows that a reply is worth the work.
 fn many() -> [Tensor; 2] {
     let rows = 4096_u64;
-    let elements: Vec<f32> = (0..2 * rows).map(|index| index as f32).collect();
+    let elements: Vec<f32> = (1..=2 * rows).map(|index| index as f32).collect();
     ["a", "b"].map(|name| Tensor::fp32(name, &[rows, 2], &elements))
 }
 

@@ -3,7 +3,7 @@
 use samara_tests::http::{Reply, Request};
 use samara_tests::samara::assert_says;
 use samara_tests::server::Serve;
-use samara_tests::{guests, models, onnx};
+use samara_tests::guests;
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -162,18 +162,20 @@ fn head_is_get_without_the_body() {
 #[test]
 fn several_versions_of_a_model_are_served() {
     let directory = tempdir().unwrap();
-    let path = onnx::twice().write(directory.path(), "model.onnx");
-    let versions = ["9", "10"].map(|version| models::compiled("twice", &path, &["--version", version]));
-    let server = Serve::new(versions).start();
+    for version in ["9", "10"] {
+        let component = guests::component_of_version("echoes", "echo", version);
+        std::fs::write(directory.path().join(format!("{version}.wasm")), component).unwrap();
+    }
+    let server = Serve::new([directory.path()]).start();
     let infer = |path: &str| {
         let input = json!({"name": "x", "datatype": "FP32", "shape": [1], "data": [1.5]});
         let reply = server.send(&Request::post_json(path, &json!({"inputs": [input]}))).expect(200).json();
-        assert_eq!(reply["outputs"][0]["data"], json!([3.0]));
+        assert_eq!(reply["outputs"][0]["data"], json!([1.5]));
         reply["model_version"].clone()
     };
-    assert_eq!(infer("/v2/models/twice/infer"), "10");
-    assert_eq!(infer("/v2/models/twice/versions/9/infer"), "9");
-    assert_eq!(infer("/v2/models/twice/versions/10/infer"), "10");
+    assert_eq!(infer("/v2/models/echo/infer"), "10");
+    assert_eq!(infer("/v2/models/echo/versions/9/infer"), "9");
+    assert_eq!(infer("/v2/models/echo/versions/10/infer"), "10");
 }
 
 /// Names are percent-encoded in paths.
