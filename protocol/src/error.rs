@@ -35,6 +35,8 @@ pub enum Error {
         /// When to try again, in seconds, as the `Retry-After` header wants it.
         retry_after: u32,
     },
+    /// 431: the request line and the headers are larger than the server allows.
+    HeadersTooLarge(String),
     /// 500: the server or the model failed; the request may have been fine.
     Internal(String),
     /// 503: the server is overloaded or the model is not ready.
@@ -60,6 +62,7 @@ impl Error {
             Self::PayloadTooLarge(_) | Self::TensorTooLarge(_) => 413,
             Self::UnsupportedMediaType(_) => 415,
             Self::TooManyRequests { .. } => 429,
+            Self::HeadersTooLarge(_) => 431,
             Self::Internal(_) => 500,
             Self::Unavailable { .. } => 503,
             Self::DeadlineExceeded(_) => 504,
@@ -77,6 +80,7 @@ impl Error {
             | Self::TensorTooLarge(message)
             | Self::UnsupportedMediaType(message)
             | Self::TooManyRequests { message, .. }
+            | Self::HeadersTooLarge(message)
             | Self::Internal(message)
             | Self::Unavailable { message, .. }
             | Self::DeadlineExceeded(message) => Cow::Borrowed(message),

@@ -4,7 +4,7 @@
 //! `metadata`, whose bytes are laid out here. What comes of both is lifted to a component with the world
 //! `samara:inference/served`.
 //!
-//! Each takes `x` and gives `y`, both FP32 [-1].
+//! Each takes `x` and gives `y`, both `FP32 [-1]`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -155,8 +155,7 @@ impl Client {
 
     fn new(address: SocketAddr, connection: Connection) -> Client {
         // A thread of its own, on which connections go on while nobody sends anything.
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Client { address, runtime, connection }
     }
 
@@ -176,6 +175,44 @@ impl Client {
             timeout(PATIENCE, exchange(*address, connection, request)).await.map_err(|_| "no reply")?
         })
     }
+
+    /// Sends requests at the same time on one connection, which only HTTP/2 can, and reads their replies.
+    pub fn send_together(&mut self, requests: &[Request]) -> Vec<Reply> {
+        let Client { address, runtime, connection } = self;
+        let Connection::Http2(sender) = connection else { panic!("HTTP/1.1 has one request at a time") };
+        runtime.block_on(async {
+            let sender = http2_sender(*address, sender).await.unwrap();
+            let exchanges: Vec<_> = requests
+                .iter()
+                .map(|request| {
+                    let (address, request) = (*address, request.clone());
+                    let mut connection = Connection::Http2(Some(sender.clone()));
+                    tokio::spawn(async move { exchange(address, &mut connection, &request).await })
+                })
+                .collect();
+            let mut replies = Vec::new();
+            for exchange in exchanges {
+                replies.push(timeout(PATIENCE, exchange).await.unwrap().unwrap().unwrap());
+            }
+            replies
+        })
+    }
+}
+
+/// The connection, opened if that is needed.
+async fn http2_sender(
+    address: SocketAddr,
+    sender: &mut Option<http2::SendRequest<Full<Bytes>>>,
+) -> Result<http2::SendRequest<Full<Bytes>>, Failure> {
+    if let Some(sender) = sender.as_ref().filter(|sender| !sender.is_closed()) {
+        return Ok(sender.clone());
+    }
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (fresh, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(driver);
+    *sender = Some(fresh.clone());
+    Ok(fresh)
 }
 
 async fn exchange(address: SocketAddr, connection: &mut Connection, request: &Request) -> Result<Reply, Failure> {
@@ -194,15 +231,8 @@ async fn exchange(address: SocketAddr, connection: &mut Connection, request: &Re
             sender.send_request(request.build(request.path.parse()?)).await?
         }
         Connection::Http2(sender) => {
-            if sender.as_ref().is_none_or(http2::SendRequest::is_closed) {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                let (fresh, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-                tokio::spawn(driver);
-                *sender = Some(fresh);
-            }
             let uri = format!("http://{address}{}", request.path).parse()?;
-            let sender = sender.as_mut().unwrap();
+            let mut sender = http2_sender(address, sender).await?;
             sender.ready().await?;
             sender.send_request(request.build(uri)).await?
         }

@@ -143,7 +143,7 @@ fn value(name: &str, element: Type, shape: &[Dimension]) -> ValueInfoProto {
 
 /// Two inputs, four outputs, and a batch of any size: what most tests of the protocol need.
 ///
-/// `a` and `b` are FP32 [N,2]; `sum`, `product`, `quotient` are what their names say, and `larger` is BOOL: whether `a`
+/// `a` and `b` are `FP32 [N,2]`; `sum`, `product`, `quotient` are what their names say, and `larger` is BOOL: whether `a`
 /// is the larger. A quotient by zero is what JSON has no number for.
 #[must_use]
 pub fn duo() -> Graph {
@@ -161,7 +161,7 @@ pub fn duo() -> Graph {
         .node("Greater", &["a", "b"], &["larger"])
 }
 
-/// The smallest model: `y` is `x` · 2, FP32 [N].
+/// The smallest model: `y` is `x` · 2, `FP32 [N]`.
 #[must_use]
 pub fn twice() -> Graph {
     let shape = &[Named("N")];

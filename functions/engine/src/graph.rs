@@ -73,7 +73,7 @@ impl Graph {
             .zip(shapes)
             .map(|((index, _), shape)| {
                 let datum_type = tensor::wire_type(model.input_fact(index)?.datum_type);
-                let zeros = Tensor::zero_dt(datum_type, shape)?;
+                let zeros = tensor::zeros(datum_type, shape)?;
                 Ok(self.adapt(index, zeros)?.into_tvalue())
             })
             .collect::<TractResult<TVec<TValue>>>()?;
@@ -143,7 +143,7 @@ impl Graph {
                 let fact = model.output_fact(output)?;
                 let mut shape = fact.shape.as_concrete().context("an output's shape is dynamic")?.to_vec();
                 shape[0] = 0;
-                Ok(Tensor::zero_dt(fact.datum_type, &shape)?.into_tvalue())
+                Ok(tensor::zeros(fact.datum_type, &shape)?.into_tvalue())
             })
             .collect()
     }

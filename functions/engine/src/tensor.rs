@@ -52,6 +52,16 @@ pub fn from_bytes(datatype: Datatype, shape: &[u64], data: &[u8]) -> TractResult
     Ok(tensor)
 }
 
+/// A tensor of zeros, or of empty strings.
+pub fn zeros(datum_type: DatumType, shape: &[usize]) -> TractResult<Tensor> {
+    if datum_type == DatumType::String {
+        let elements = vec![String::new(); shape.iter().product()];
+        Ok(tensor1(&elements).into_shape(shape)?)
+    } else {
+        Tensor::zero_dt(datum_type, shape)
+    }
+}
+
 /// The extents and bytes of `tensor`, in its wire type.
 pub fn into_bytes(tensor: &Tensor) -> TractResult<(Datatype, Vec<u64>, Vec<u8>)> {
     let datatype = datatype(tensor.datum_type())

@@ -12,7 +12,7 @@ use samara_runtime::Config;
 
 /// Serverless inference on WebAssembly: an ONNX model becomes a component that answers HTTP.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(name = "samara", version, propagate_version = true)]
 pub struct Options {
     #[command(subcommand)]
     pub command: Command,

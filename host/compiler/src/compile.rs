@@ -138,7 +138,7 @@ pub fn compile<'a>(
         manifest.append_to(&mut component)?;
         Ok(component)
     })?;
-    let model = clock.step(|| Ok(runtime.load_bytes(&component)?))?;
+    let model = clock.step(|| runtime.load_bytes(&component).map_err(CompileError::Load))?;
     let latency = clock.step(|| first_inference(&model, &graph))?;
     let inspection = Inspection::of(&component).map_err(|error| CompileError::Encode(error.to_string()))?;
     let report = Report {

@@ -48,8 +48,8 @@ impl Destination {
             .map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, source: io::Error) -> CompileError {
-        CompileError::Write { path: self.path.clone(), source }
+    fn failed(&self, reason: io::Error) -> CompileError {
+        CompileError::Write { path: self.path.clone(), reason }
     }
 }
 

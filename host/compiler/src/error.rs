@@ -10,20 +10,20 @@ use samara_runtime::{InferError, LoadError};
 #[non_exhaustive]
 pub enum CompileError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {reason}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The component cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {reason}", path.display())]
     Write {
         /// Where it should have gone.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is empty.
     #[error("{} is empty; an ONNX model was expected", path.display())]
@@ -116,7 +116,7 @@ pub enum CompileError {
     Manifest(#[from] ManifestError),
     /// The finished component cannot be loaded.
     #[error("the compiled component cannot be loaded: {0}")]
-    Load(#[from] LoadError),
+    Load(LoadError),
     /// The finished component fails its first inference.
     #[error("the compiled model fails its first inference: {0}")]
     FirstInference(InferError),

@@ -48,7 +48,7 @@ const SAMPLE_SIZE: i64 = 1;
 impl OnnxFile {
     /// Reads the file at `path`, and checks all that can be checked without analysing the graph.
     pub fn read(path: &Path) -> Result<OnnxFile, CompileError> {
-        let bytes = std::fs::read(path).map_err(|source| CompileError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|reason| CompileError::Read { path: path.to_owned(), reason })?;
         if bytes.is_empty() {
             return Err(CompileError::Empty { path: path.to_owned() });
         }

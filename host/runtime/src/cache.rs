@@ -37,12 +37,12 @@ pub struct CodeCache {
 #[non_exhaustive]
 pub enum CacheError {
     /// It cannot be created or looked at.
-    #[error("cache directory {}: {source}", directory.display())]
+    #[error("cache directory {}: {reason}", directory.display())]
     Directory {
         /// The directory.
         directory: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Somebody else could put machine code there.
     #[error(
@@ -102,7 +102,7 @@ impl CodeCache {
     pub fn open(directory: &Path) -> Result<CodeCache, CacheError> {
         let cache = CodeCache { directory: directory.to_owned() };
         for part in [cache.directory.clone(), cache.directory.join("code"), cache.directory.join("files")] {
-            let failed = |source| CacheError::Directory { directory: part.clone(), source };
+            let failed = |reason| CacheError::Directory { directory: part.clone(), reason };
             let mut builder = DirBuilder::new();
             builder.recursive(true);
             #[cfg(unix)]
@@ -210,7 +210,7 @@ impl CodeCache {
 fn check_owner(directory: &Path) -> Result<(), CacheError> {
     use std::os::unix::fs::MetadataExt;
     let metadata =
-        fs::metadata(directory).map_err(|source| CacheError::Directory { directory: directory.to_owned(), source })?;
+        fs::metadata(directory).map_err(|reason| CacheError::Directory { directory: directory.to_owned(), reason })?;
     let reason = if metadata.uid() != rustix::process::geteuid().as_raw() {
         "it belongs to another user"
     } else if metadata.mode() & 0o022 != 0 {

@@ -1,9 +1,10 @@
 //! One isolated instance of a model.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use samara_protocol::{InputTensor, ModelMetadata, OutputTensor};
+use samara_protocol::{InputTensor, ModelMetadata, OutputTensor, TensorSpec, check_data};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::abi::{Served, ServedPre, wit};
@@ -19,11 +20,13 @@ pub struct Instance {
     store: Store<Host>,
     component: Served,
     runtime: Runtime,
+    metadata: Arc<ModelMetadata>,
 }
 
 impl Instance {
     pub(crate) fn new(
         runtime: Runtime,
+        metadata: Arc<ModelMetadata>,
         mut store: Store<Host>,
         component: &ServedPre<Host>,
     ) -> Result<Instance, InferError> {
@@ -34,7 +37,7 @@ impl Instance {
             component.instantiate(&mut store)
         }
         .map_err(|error| explain(&error, &store, &runtime, deadline))?;
-        Ok(Instance { store, component, runtime })
+        Ok(Instance { store, component, runtime, metadata })
     }
 
     /// Runs the model once, within the runtime's deadline. See [`Instance::infer_within`].
@@ -69,7 +72,11 @@ impl Instance {
             component.samara_inference_model().call_infer(store, &inputs, outputs)
         })?;
         match answer {
-            Ok(tensors) => Ok(tensors.into_iter().map(output).collect()),
+            Ok(tensors) => {
+                let tensors: Vec<_> = tensors.into_iter().map(output).collect();
+                check_outputs(&self.metadata, outputs, &tensors).map_err(InferError::InvalidOutput)?;
+                Ok(tensors)
+            }
             Err(wit::Error::InvalidArgument(message)) => Err(InferError::InvalidArgument(message)),
             Err(wit::Error::Failed(message)) => Err(InferError::Failed(message)),
         }
@@ -104,6 +111,32 @@ fn output(tensor: wit::TensorResult) -> OutputTensor<'static> {
         shape: Cow::Owned(tensor.shape),
         data: Cow::Owned(tensor.data),
     }
+}
+
+/// Checks that a model answers with the outputs that were asked for, as it declares them.
+fn check_outputs(model: &ModelMetadata, names: &[&str], outputs: &[OutputTensor<'_>]) -> Result<(), String> {
+    let wanted: Vec<&TensorSpec> = if names.is_empty() {
+        model.outputs.iter().collect()
+    } else {
+        names.iter().filter_map(|name| model.outputs.iter().find(|spec| spec.name == *name)).collect()
+    };
+    if outputs.len() != wanted.len() {
+        let names: Vec<String> = wanted.iter().map(|spec| format!("`{}`", spec.name)).collect();
+        return Err(format!("{} outputs instead of {}", outputs.len(), names.join(", ")));
+    }
+    for (output, spec) in outputs.iter().zip(wanted) {
+        let fits = output.shape.len() == spec.shape.len()
+            && output.shape.iter().zip(&spec.shape).all(|(&size, &wanted)| wanted < 0 || size == wanted.unsigned_abs());
+        if output.name != spec.name || output.datatype != spec.datatype || !fits {
+            return Err(format!(
+                "`{}` {}{:?}, where it declares `{}` {}{:?}",
+                output.name, output.datatype, output.shape, spec.name, spec.datatype, spec.shape
+            ));
+        }
+        check_data(output.datatype, &output.shape, &output.data)
+            .map_err(|error| format!("`{}`: {error}", output.name))?;
+    }
+    Ok(())
 }
 
 /// What an error of Wasmtime means to whoever wanted an inference.

@@ -24,7 +24,7 @@ pub struct Model {
 struct Inner {
     runtime: Runtime,
     component: ServedPre<Host>,
-    metadata: ModelMetadata,
+    metadata: Arc<ModelMetadata>,
     manifest: Option<Manifest>,
     origin: CodeOrigin,
 }
@@ -40,7 +40,7 @@ pub enum CodeOrigin {
 
 impl Model {
     pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
-        let read = |source| LoadError::Read { path: path.to_owned(), source };
+        let read = |reason| LoadError::Read { path: path.to_owned(), reason };
         let identity = Identity::of(path).map_err(read)?;
         let cache = runtime.shared.cache.as_ref();
         if let Some(cache) = cache
@@ -92,7 +92,7 @@ impl Model {
         };
         let model = Model::new(runtime, &component, about, origin)?;
         if model.inner.manifest.is_none() {
-            let about = About { metadata: model.inner.metadata.clone(), manifest: None };
+            let about = About { metadata: (*model.inner.metadata).clone(), manifest: None };
             cache.put(&key, &code, Some(&about));
         }
         Ok((model, key))
@@ -113,19 +113,22 @@ impl Model {
         let mut inner = Inner {
             runtime: runtime.clone(),
             component,
-            metadata: ModelMetadata {
+            metadata: Arc::new(ModelMetadata {
                 name: String::new(),
                 version: String::new(),
                 platform: String::new(),
                 inputs: Vec::new(),
                 outputs: Vec::new(),
-            },
+            }),
             manifest: None,
             origin,
         };
         match about {
-            Some(about) => (inner.metadata, inner.manifest) = (about.metadata, about.manifest),
-            None => inner.metadata = inner.instantiate().and_then(|mut i| i.metadata()).map_err(LoadError::Metadata)?,
+            Some(about) => (inner.metadata, inner.manifest) = (Arc::new(about.metadata), about.manifest),
+            None => {
+                inner.metadata =
+                    Arc::new(inner.instantiate().and_then(|mut i| i.metadata()).map_err(LoadError::Metadata)?)
+            }
         }
         Ok(Model { inner: Arc::new(inner) })
     }
@@ -156,6 +159,6 @@ impl Inner {
         let limits = &self.runtime.shared.limits;
         let mut store = Store::new(&self.runtime.shared.engine, Host::new(limits.memory_bytes));
         store.limiter(|host| host);
-        Instance::new(self.runtime.clone(), store, &self.component)
+        Instance::new(self.runtime.clone(), Arc::clone(&self.metadata), store, &self.component)
     }
 }

@@ -14,6 +14,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Threads that run inferences.
     pub workers: NonZeroUsize,
+    /// Inferences that may run at the same time, over all models.
+    pub instances: u32,
     /// Inferences that may wait for a worker.
     pub queue: usize,
     /// How long an inference may take, its time in the queue included.
@@ -26,8 +28,15 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
-    /// Whether each worker keeps an instance ready for the next request of the model that it ran last.
-    pub keep_instance_ready: bool,
+}
+
+impl Config {
+    /// Instances that the runtime must have room for: beside those that run, each worker may have one that is being reset
+    /// after its reply has been sent, and one that is ready for the next request.
+    pub fn instance_slots(&self) -> u32 {
+        let workers = u32::try_from(self.workers.get()).unwrap_or(u32::MAX);
+        self.instances.saturating_add(workers.saturating_mul(2))
+    }
 }
 
 impl Default for Config {
@@ -35,13 +44,13 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            instances: 64,
             queue: 256,
             deadline: Duration::from_secs(10),
             request: Limits::default(),
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
-            keep_instance_ready: true,
         }
     }
 }

@@ -45,7 +45,8 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Futu
 
 fn builder(service: &Service) -> auto::Builder<TokioExecutor> {
     let config = &service.config;
-    let header_bytes = config.max_header_bytes.max(SMALLEST_HEADER_BYTES);
+    // The service refuses what is over the limit, with a reason; what is far over it, hyper does without one.
+    let header_bytes = config.max_header_bytes + HEADER_SLACK_BYTES;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -58,8 +59,8 @@ fn builder(service: &Service) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// What hyper needs at least to read headers into.
-const SMALLEST_HEADER_BYTES: usize = 8 << 10;
+/// How much larger than allowed headers may be and still be answered with a reason.
+const HEADER_SLACK_BYTES: usize = 64 << 10;
 
 /// Answers the requests of one connection.
 async fn hold(
@@ -92,14 +93,17 @@ async fn hold(
         }
     };
     if let Err(error) = result {
-        count(&service, &*error);
+        count(&service, &*error, began.load(Ordering::Relaxed));
     }
 }
 
 /// Counts the limits that ended a connection.
-fn count(service: &Service, error: &(dyn Error + Send + Sync + 'static)) {
+///
+/// A connection that is kept after a request and asks for nothing more runs into the same timeout as one that is slow to
+/// ask, but there is nothing wrong with it.
+fn count(service: &Service, error: &(dyn Error + Send + Sync + 'static), began: bool) {
     let Some(error) = error.downcast_ref::<hyper::Error>() else { return };
-    if error.is_timeout() {
+    if error.is_timeout() && !began {
         service.counters.header_timeout.fetch_add(1, Ordering::Relaxed);
     } else if error.is_parse_too_large() {
         service.counters.header_bytes.fetch_add(1, Ordering::Relaxed);

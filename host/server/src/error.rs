@@ -11,12 +11,12 @@ use samara_runtime::LoadError;
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    #[error("cannot listen on {address}: {reason}{}", hint(reason))]
     Bind {
         /// The address.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The address that was bound cannot be told.
     #[error("cannot tell the server's address: {0}")]
@@ -25,12 +25,12 @@ pub enum ServeError {
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
     /// A directory of components cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {reason}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A directory has no components.
     #[error("{} holds no component: no file in it ends in .wasm", path.display())]
@@ -39,12 +39,12 @@ pub enum ServeError {
         path: PathBuf,
     },
     /// A component cannot be loaded.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Load {
         /// Its file.
         path: PathBuf,
         /// Why not.
-        source: LoadError,
+        reason: LoadError,
     },
     /// Two components are the same version of the same model.
     #[error(

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use samara_protocol::repository::{self as bodies, IndexEntry};
 use samara_protocol::{Error, InferResponse, Route};
@@ -41,6 +42,13 @@ impl Service {
         let accepted = Instant::now();
         let version = request.version();
         let (head, body) = request.into_parts();
+        let size = head_bytes(&head);
+        if size > self.config.max_header_bytes {
+            self.counters.header_bytes.fetch_add(1, Ordering::Relaxed);
+            let allowed = self.config.max_header_bytes;
+            let message = format!("the request's line and headers have {size} bytes, expected at most {allowed}");
+            return refuse(&Error::HeadersTooLarge(message), version);
+        }
         let route = Route::parse(head.method.as_str(), head.uri.path());
         let reply = match route {
             Err(error) => Err(error),
@@ -145,6 +153,13 @@ impl Service {
     }
 }
 
+/// The bytes of a request's line and headers, as HTTP/1.1 writes them.
+fn head_bytes(head: &Parts) -> usize {
+    let line = head.method.as_str().len() + head.uri.path_and_query().map_or(1, |path| path.as_str().len());
+    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    line + headers
+}
+
 fn statistics(models: &[Arc<Served>], server_limits: &[(&str, u64)]) -> Vec<u8> {
     let limits: Vec<_> = models.iter().map(|served| served.counters.limits()).collect();
     let rows: Vec<_> = models
@@ -188,7 +203,7 @@ fn refuse(error: &Error, version: Version) -> Reply {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     // What is left of the body is not read.
-    let unread = matches!(error, Error::PayloadTooLarge(_) | Error::RequestTimeout(_));
+    let unread = matches!(error, Error::PayloadTooLarge(_) | Error::RequestTimeout(_) | Error::HeadersTooLarge(_));
     if unread && version <= Version::HTTP_11 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,6 +1,7 @@
 //! One inference, on a worker's thread.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +26,45 @@ pub struct Job {
     pub reply: oneshot::Sender<Result<InferResponse, Error>>,
 }
 
+/// What every inference is held to.
+pub struct Terms {
+    pub deadline: Duration,
+    pub request: Limits,
+    /// When a client that was refused may try again, in seconds.
+    pub retry_after: u32,
+    pub places: Arc<Places>,
+}
+
+/// How many inferences may run at the same time.
+pub struct Places {
+    limit: u32,
+    taken: AtomicU32,
+}
+
+/// A place that is taken, until this is dropped.
+struct Place<'a>(&'a Places);
+
+impl Places {
+    pub fn new(limit: u32) -> Places {
+        Places { limit, taken: AtomicU32::new(0) }
+    }
+
+    fn take(&self) -> Result<Place<'_>, InferError> {
+        let place = Place(self);
+        if self.taken.fetch_add(1, Ordering::Relaxed) < self.limit {
+            Ok(place)
+        } else {
+            Err(InferError::Instances { limit: self.limit })
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a job leaves behind.
 pub enum Outcome {
     /// The reply has been handed over. An instance that ran is used up.
@@ -35,7 +75,7 @@ pub enum Outcome {
 
 impl Job {
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Instance>, deadline: Duration, limits: &Limits, retry_after: u32) -> Outcome {
+    pub fn run(self, instance: Option<Instance>, terms: &Terms) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
@@ -44,7 +84,7 @@ impl Job {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let result = self.answer(&mut instance, started, waited, deadline, limits, retry_after);
+        let result = self.answer(&mut instance, started, waited, terms);
         let taken = self.accepted.elapsed();
         match &result {
             Ok(_) => counters.success.add(taken),
@@ -63,9 +103,7 @@ impl Job {
         instance: &mut Option<Instance>,
         started: Instant,
         waited: Duration,
-        deadline: Duration,
-        limits: &Limits,
-        retry_after: u32,
+        terms: &Terms,
     ) -> Result<InferResponse, Error> {
         let model = self.served.model.metadata();
         let counters = &self.served.counters;
@@ -76,7 +114,7 @@ impl Job {
             content_encoding: header(&CONTENT_ENCODING),
             accept_encoding: header(&ACCEPT_ENCODING),
         };
-        let request = decode(&head, &self.body, model, limits)?;
+        let request = decode(&head, &self.body, model, &terms.request)?;
         let decoded = Instant::now();
         counters.compute_input.add(decoded - started);
 
@@ -85,10 +123,13 @@ impl Job {
                 counters.hit(limit);
                 tracing::warn!(model = model.name, %error, "an inference failed");
             }
-            refusal(error, retry_after)
+            refusal(error, terms.retry_after)
         };
+        let deadline = terms.deadline;
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
         let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
+        // Freed before the reply is handed over: whoever gets it may ask again at once.
+        let _place = terms.places.take().map_err(explain)?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
         let instance = match instance {

@@ -39,7 +39,7 @@ impl Server {
     /// Binds the address and starts the workers.
     pub async fn bind(config: Config, repository: Repository) -> Result<Server, ServeError> {
         let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+        let listener = TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })?;
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
         Ok(Server { listener, service: Arc::new(Service::new(config, repository, workers)) })
     }

@@ -46,7 +46,7 @@ impl Repository {
 
     fn load_file(&mut self, runtime: &Runtime, path: &Path) -> Result<(), ServeError> {
         let start = Instant::now();
-        let model = runtime.load(path).map_err(|source| ServeError::Load { path: path.to_owned(), source })?;
+        let model = runtime.load(path).map_err(|reason| ServeError::Load { path: path.to_owned(), reason })?;
         let metadata = model.metadata();
         tracing::info!(
             model = metadata.name,
@@ -112,7 +112,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn components_in(directory: &Path) -> Result<Vec<PathBuf>, ServeError> {
-    let unreadable = |source| ServeError::Directory { path: directory.to_owned(), source };
+    let unreadable = |reason| ServeError::Directory { path: directory.to_owned(), reason };
     let mut components = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -4,14 +4,13 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use flume::{Receiver, Sender, TrySendError};
 use samara_protocol::Error;
 use samara_runtime::Instance;
 
 use crate::Config;
-use crate::inference::{Job, Outcome};
+use crate::inference::{Job, Outcome, Places, Terms};
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
 
@@ -28,14 +27,16 @@ pub struct Workers {
 impl Workers {
     pub fn start(config: &Config) -> io::Result<Workers> {
         let (queue, jobs) = flume::bounded(config.queue.max(1));
+        let places = Arc::new(Places::new(config.instances));
         let threads = (0..config.workers.get())
             .map(|index| {
-                let worker = Worker {
-                    jobs: jobs.clone(),
+                let terms = Terms {
                     deadline: config.deadline,
                     request: config.request.clone(),
-                    keep_ready: config.keep_instance_ready,
+                    retry_after: RETRY_AFTER,
+                    places: Arc::clone(&places),
                 };
+                let worker = Worker { jobs: jobs.clone(), terms };
                 thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
             })
             .collect::<io::Result<_>>()?;
@@ -72,9 +73,7 @@ impl Drop for Workers {
 
 struct Worker {
     jobs: Receiver<Job>,
-    deadline: Duration,
-    request: samara_protocol::Limits,
-    keep_ready: bool,
+    terms: Terms,
 }
 
 impl Worker {
@@ -84,14 +83,12 @@ impl Worker {
             let served = Arc::clone(&job.served);
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                job.run(instance, self.deadline, &self.request, RETRY_AFTER)
-            }));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.terms)));
             match outcome {
                 Ok(Outcome::Done(instance)) => {
                     // The reply is on its way. This resets the slot.
                     drop(instance);
-                    if self.keep_ready && self.jobs.is_empty() {
+                    if self.jobs.is_empty() {
                         ready = served.model.instantiate().ok().map(|instance| (served, instance));
                     }
                 }

@@ -63,7 +63,8 @@ fn a_fixed_dimension_is_fixed_and_a_named_one_is_not() {
     assert_eq!(report["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [5]}]));
     assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [5]}]));
 
-    let report = compile(directory.path(), &path, &["--json", "--name", "twice", "--input", "x=rows"]).succeeds().json();
+    let report =
+        compile(directory.path(), &path, &["--json", "--name", "twice", "--input", "x=rows"]).succeeds().json();
     assert_eq!(report["inputs"][0]["shape"], json!([-1]));
     assert_eq!(report["outputs"][0]["shape"], json!([-1]));
 }

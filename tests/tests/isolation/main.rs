@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod failures;
+mod guest;
 mod state;

@@ -14,18 +14,20 @@ use tempfile::tempdir;
 
 use super::input;
 
-/// Waits until the server has as many again as it had: closing takes its time.
+/// How many file descriptors and threads the server has, once that has not changed for a second: closing takes its time.
 #[track_caller]
-fn assert_as_before(server: &Server, what: &str, before: usize, count: fn(u32) -> usize) {
-    let start = Instant::now();
-    loop {
-        let now = count(server.process());
-        if now <= before {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "{now} {what}, {before} before");
+fn settled(server: &Server) -> (usize, usize) {
+    let count = || (file_descriptors(server.process()), threads(server.process()));
+    let (start, mut since, mut last) = (Instant::now(), Instant::now(), count());
+    while since.elapsed() < Duration::from_secs(1) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{last:?} file descriptors and threads, and changing");
         thread::sleep(Duration::from_millis(50));
+        let now = count();
+        if now != last {
+            (since, last) = (Instant::now(), now);
+        }
     }
+    last
 }
 
 #[test]
@@ -54,8 +56,7 @@ fn file_descriptors_and_threads_stay_as_many_as_they_were() {
         }
     };
     exercise(20);
-    let (descriptors, running) = (file_descriptors(server.process()), threads(server.process()));
+    let before = settled(&server);
     exercise(100);
-    assert_as_before(&server, "file descriptors", descriptors, file_descriptors);
-    assert_as_before(&server, "threads", running, threads);
+    assert_eq!(settled(&server), before, "file descriptors and threads");
 }

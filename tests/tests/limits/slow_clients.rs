@@ -113,17 +113,23 @@ fn a_connection_that_is_kept_is_not_counted_as_slow() {
 #[test]
 fn slow_clients_do_not_hold_up_the_others() {
     let (_directory, server) = serve();
-    let mut slow: Vec<Raw> = (0..200).map(|_| Raw::connect(server.address())).collect();
-    for raw in &mut slow {
+    let open = || {
+        let mut raw = Raw::connect(server.address());
         raw.write(BODY);
-    }
+        raw
+    };
+    let slow: Vec<Raw> = (0..200).map(|_| open()).collect();
     for _ in 0..20 {
         assert_good(&server);
     }
     for mut raw in slow {
         assert!(raw.reply().is_none_or(|(status, ..)| status == 408));
     }
-    assert_eq!(server.server_limits()["body_timeout"], 200);
+    // On a busy machine, not every head is read in time.
+    let counters = server.server_limits();
+    let count = |name: &str| counters[name].as_u64().unwrap();
+    assert_eq!(count("body_timeout") + count("header_timeout"), 200, "{counters}");
+    assert!(count("body_timeout") > 0, "{counters}");
 }
 
 /// A client that goes away in the middle is not an error that anybody has to hear of.

@@ -31,26 +31,29 @@ fn numbers() -> Vec<(Type, Tensor)> {
 /// once more doubled; truth comes out as its contrary.
 fn every_type() -> (Server, Vec<Tensor>, Vec<Tensor>) {
     let shape = &[Named("N")];
-    let mut graph = Graph::new()
-        .input("bool", Type::Bool, shape)
-        .output("not_bool", Type::Bool, shape)
-        .node("Not", &["bool"], &["not_bool"]);
+    let mut graph = Graph::new().input("bool", Type::Bool, shape).output("not_bool", Type::Bool, shape).node(
+        "Not",
+        &["bool"],
+        &["not_bool"],
+    );
     let mut inputs = vec![Tensor::new("bool", "BOOL", &[2], vec![0, 1])];
     let mut expected = vec![Tensor::new("not_bool", "BOOL", &[2], vec![1, 0])];
     for (element, tensor) in numbers() {
         let output = format!("same_{}", tensor.name);
-        graph = graph
-            .input(&tensor.name, element, shape)
-            .output(&output, element, shape)
-            .node("Identity", &[&tensor.name], &[&output]);
+        graph = graph.input(&tensor.name, element, shape).output(&output, element, shape).node(
+            "Identity",
+            &[&tensor.name],
+            &[&output],
+        );
         expected.push(Tensor { name: output, ..tensor.clone() });
         inputs.push(tensor);
     }
     for (element, input, sum) in sums() {
-        graph = graph
-            .input(&input.name, element, shape)
-            .output(&sum.name, element, shape)
-            .node("Add", &[&input.name, &input.name], &[&sum.name]);
+        graph = graph.input(&input.name, element, shape).output(&sum.name, element, shape).node(
+            "Add",
+            &[&input.name, &input.name],
+            &[&sum.name],
+        );
         inputs.push(input);
         expected.push(sum);
     }

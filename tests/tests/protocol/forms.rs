@@ -158,9 +158,9 @@ fn numbers_keep_every_bit() {
     let server = Serve::new([models::twice()]).start();
     let values = [0.1, 1.0 / 3.0, f32::MIN_POSITIVE, 1e-45, 16_777_217.0, 1.7e38, -0.0, 123_456.79];
     let input = [Tensor::fp32("x", &[8], &values)];
-    let doubled = Tensor::fp32("y", &[8], &values.map(|value| value * 2.0));
-    assert_eq!(outputs(&server.send(&json_request("twice", &input))), [doubled.clone()]);
-    assert_eq!(outputs(&server.send(&binary_request("twice", &input))), [doubled]);
+    let doubled = [Tensor::fp32("y", &[8], &values.map(|value| value * 2.0))];
+    assert_eq!(outputs(&server.send(&json_request("twice", &input))), doubled);
+    assert_eq!(outputs(&server.send(&binary_request("twice", &input))), doubled);
 }
 
 /// JSON has no number for these, bytes have.

@@ -3,7 +3,7 @@
 use hyper::Version;
 use samara_tests::http::{Client, Request};
 use samara_tests::raw::Raw;
-use samara_tests::tensor::{binary_request, json_request, outputs};
+use samara_tests::tensor::{Tensor, binary_request, json_request, outputs};
 
 use super::{duo, expected, inputs};
 
@@ -64,6 +64,24 @@ fn many_connections_are_served_at_once() {
         .collect();
     for client in clients {
         client.join().unwrap();
+    }
+}
+
+/// Many requests on one connection, each with inputs of its own: none gets another's reply.
+#[test]
+fn http_2_takes_many_requests_at_once() {
+    let server = duo();
+    let mut client = Client::http2(server.address());
+    let inputs = |index: u16| {
+        let (a, b) = (f32::from(index), f32::from(index) + 1.0);
+        [Tensor::fp32("a", &[1, 2], &[a, b]), Tensor::fp32("b", &[1, 2], &[1.0, 2.0])]
+    };
+    let requests: Vec<_> = (0..64).map(|index| json_request("duo", &inputs(index))).collect();
+    let replies = client.send_together(&requests);
+    assert_eq!(replies.len(), 64);
+    for (reply, index) in replies.iter().zip(0_u16..) {
+        let a = f32::from(index);
+        assert_eq!(outputs(reply)[0], Tensor::fp32("sum", &[1, 2], &[a + 1.0, a + 3.0]));
     }
 }
 

@@ -1,9 +1,9 @@
 //! Every path, and every method that is not for it.
 
+use samara_tests::guests;
 use samara_tests::http::{Reply, Request};
 use samara_tests::samara::assert_says;
 use samara_tests::server::Serve;
-use samara_tests::guests;
 use serde_json::json;
 use tempfile::tempdir;
 

@@ -151,7 +151,7 @@ fn a_directory_that_others_can_write_is_not_used() {
         assert!(log.contains("not safe"), "{mode:o}: {log}");
         assert!(log.contains(place.cache().to_str().unwrap()), "{mode:o}: {log}");
         server.stop();
-        assert_eq!(files(&place.cache(), "cwasm"), [PathBuf::new(); 0], "{mode:o}");
+        assert!(files(&place.cache(), "cwasm").is_empty(), "{mode:o}");
     }
 }
 

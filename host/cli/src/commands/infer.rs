@@ -161,8 +161,8 @@ fn values(output: &OutputTensor<'_>) -> Vec<serde_json::Value> {
         Datatype::Int16 => numbers(data, i16::from_le_bytes),
         Datatype::Int32 => numbers(data, i32::from_le_bytes),
         Datatype::Int64 => numbers(data, i64::from_le_bytes),
-        Datatype::Fp16 => numbers(data, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
-        Datatype::Fp32 => numbers(data, f32::from_le_bytes),
+        Datatype::Fp16 => numbers(data, |bytes| shortest(half::f16::from_le_bytes(bytes).to_f32())),
+        Datatype::Fp32 => numbers(data, |bytes| shortest(f32::from_le_bytes(bytes))),
         Datatype::Fp64 => numbers(data, f64::from_le_bytes),
         Datatype::Bytes => samara_protocol::bytes_elements(data)
             .map_while(Result::ok)
@@ -171,9 +171,25 @@ fn values(output: &OutputTensor<'_>) -> Vec<serde_json::Value> {
     }
 }
 
+/// The number with as few digits as tell it from every other `f32`.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_shown_with_the_digits_that_it_has() {
+        let output = OutputTensor {
+            name: "y".into(),
+            datatype: Datatype::Fp32,
+            shape: vec![3].into(),
+            data: [0.1_f32, f32::NAN, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into(),
+        };
+        assert_eq!(summary(&output, None), "y FP32[3] = 0.1, null, -2.0");
+    }
 
     #[test]
     fn a_tensors_name_becomes_a_files() {

@@ -31,6 +31,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     let config = config(arguments);
     let mut runtime_config = RuntimeConfig::default();
     arguments.limits.apply(&mut runtime_config);
+    runtime_config.limits.instances = config.instance_slots();
     arguments.cache.apply(&mut runtime_config);
     let runtime = Runtime::new(&runtime_config)?;
     let repository = Repository::load(&runtime, &arguments.paths)?;
@@ -50,6 +51,7 @@ fn config(arguments: &ServeOptions) -> Config {
     if let Some(workers) = arguments.workers {
         config.workers = workers;
     }
+    config.instances = u32::from(arguments.limits.instances);
     config.queue = arguments.queue;
     config.deadline = arguments.limits.deadline();
     config.request = Limits::default()
@@ -58,8 +60,6 @@ fn config(arguments: &ServeOptions) -> Config {
     config.max_header_bytes = (arguments.max_header_kib as usize) << 10;
     config.header_timeout = Duration::from_millis(arguments.header_timeout_ms);
     config.body_timeout = Duration::from_millis(arguments.body_timeout_ms);
-    // Instances that are ready take places too: they must leave one for each worker that runs another model.
-    config.keep_instance_ready = usize::from(arguments.limits.instances) >= 2 * config.workers.get();
     config
 }
 

@@ -9,6 +9,9 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto};
 use crate::CompileError;
 use crate::error::UnsupportedOperator;
 
+/// The domains whose operators tract has: ONNX's own, its machine-learning ones, and some of ONNX Runtime's.
+const KNOWN_DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+
 /// The most that the weights may take. A 32-bit memory has 4 GiB, and a weight is in it twice while it is packed.
 const MAX_WEIGHT_BYTES: u64 = 3 << 30;
 
@@ -17,7 +20,9 @@ pub fn operators(graph: &GraphProto) -> Result<(), CompileError> {
     let Onnx { op_register, .. } = tract_onnx::onnx();
     let mut unsupported: BTreeMap<String, UnsupportedOperator> = BTreeMap::new();
     each_node(graph, &mut |node| {
-        if !op_register.0.contains_key(&node.op_type) {
+        // tract looks at an operator's name only; the same name means something else in a domain that it does not know.
+        let known = KNOWN_DOMAINS.contains(&node.domain.as_str()) && op_register.0.contains_key(&node.op_type);
+        if !known {
             let operator = match node.domain.as_str() {
                 "" | "ai.onnx" => node.op_type.clone(),
                 domain => format!("{domain}.{}", node.op_type),
@@ -74,6 +79,7 @@ pub fn names(graph: &GraphProto) -> Result<(), CompileError> {
 /// Checks that the weights are there, and that they fit into a 32-bit memory.
 pub fn weights(graph: &GraphProto, directory: &Path) -> Result<(), CompileError> {
     let mut weight_bytes = 0_u64;
+    let mut external = Vec::new();
     for tensor in &graph.initializer {
         let elements =
             tensor.dims.iter().try_fold(1_u64, |elements, &size| elements.checked_mul(u64::try_from(size).ok()?));
@@ -83,16 +89,16 @@ pub fn weights(graph: &GraphProto, directory: &Path) -> Result<(), CompileError>
                 tensor.name, tensor.dims
             )));
         };
-        weight_bytes = weight_bytes.saturating_add(elements.saturating_mul(element_size(tensor)));
+        let needed = elements.saturating_mul(element_size(tensor));
+        weight_bytes = weight_bytes.saturating_add(needed);
+        if tensor.data_location == Some(tensor_proto::DataLocation::External as i32) {
+            external.push((tensor, needed));
+        }
     }
     if weight_bytes > MAX_WEIGHT_BYTES {
         return Err(CompileError::TooLarge { weight_bytes });
     }
-    graph
-        .initializer
-        .iter()
-        .filter(|tensor| tensor.data_location == Some(tensor_proto::DataLocation::External as i32))
-        .try_for_each(|tensor| check_external(tensor, directory))
+    external.into_iter().try_for_each(|(tensor, needed)| check_external(tensor, needed, directory))
 }
 
 fn element_size(tensor: &TensorProto) -> u64 {
@@ -106,7 +112,8 @@ fn element_size(tensor: &TensorProto) -> u64 {
     }
 }
 
-fn check_external(tensor: &TensorProto, directory: &Path) -> Result<(), CompileError> {
+/// Checks that the file with a tensor's weights is there, and long enough for the `needed` bytes.
+fn check_external(tensor: &TensorProto, needed: u64, directory: &Path) -> Result<(), CompileError> {
     let value = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &*entry.value);
     let location = Path::new(value("location").unwrap_or_default());
     let path = directory.join(location);
@@ -121,7 +128,7 @@ fn check_external(tensor: &TensorProto, directory: &Path) -> Result<(), CompileE
         value(key).map(|text| text.parse().map_err(|_| unusable(format!("{key} {text:?} is not a number")))).transpose()
     };
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-    let end = offset.saturating_add(length.unwrap_or(0));
+    let end = offset.saturating_add(length.unwrap_or(needed));
     if end > bytes {
         return Err(unusable(format!("it has {bytes} bytes, and {end} are needed")));
     }
