@@ -2,11 +2,11 @@
 //!
 //! The way, one module a stage:
 //!
-//! 1. [`onnx`](mod@onnx): the file is read, checked, and turned into a typed graph, on the host.
-//! 2. [`nnef`](mod@nnef): the graph is written in parts that the engine understands.
-//! 3. [`snapshot`](mod@snapshot): an instance of the engine takes the parts, optimises the graph for the vector
+//! 1. `onnx`: the file is read, checked, and turned into a typed graph, on the host.
+//! 2. `nnef`: the graph is written in parts that the engine understands.
+//! 3. `snapshot`: an instance of the engine takes the parts, optimises the graph for the vector
 //!    instructions that it was built for, packs the weights, and is frozen as it is.
-//! 4. [`component`](mod@component): the frozen module becomes a component with a manifest.
+//! 4. `component`: the frozen module becomes a component with a manifest.
 //! 5. [`compile`]: runs it all, has the machine code made, and runs the result once in a fresh instance.
 
 mod compile;

@@ -1,10 +1,10 @@
 //! Serves models over HTTP: the Open Inference Protocol v2.
 //!
-//! A request's way: [`connection`](mod@connection) accepts it and keeps its limits; [`http`](mod@http) reads its body and
-//! finds its route; [`workers`](mod@workers) has a bounded queue of inferences and the threads that run them, never the
-//! threads that do the network's work; [`inference`](mod@inference) is what such a thread does with one: decode, run in a
-//! fresh instance, encode, hand the reply over, and only then reset the instance. [`repository`](mod@repository) knows the
-//! models, and [`statistics`](mod@statistics) counts what happens to them.
+//! A request's way: `connection` accepts it and keeps its limits; `http` reads its body and
+//! finds its route; `workers` has a bounded queue of inferences and the threads that run them, never the
+//! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
+//! fresh instance, encode, hand the reply over, and only then reset the instance. `repository` knows the
+//! models, and `statistics` counts what happens to them.
 
 #![forbid(unsafe_code)]
 
