@@ -41,7 +41,7 @@ pub fn from_bytes(datatype: Datatype, shape: &[u64], data: &[u8]) -> TractResult
         let elements = samara_protocol::bytes_elements(data)
             .map(|element| Ok(String::from_utf8(element?.to_vec())?))
             .collect::<TractResult<Vec<String>>>()?;
-        return Ok(tensor1(&elements).into_shape(&shape)?);
+        return tensor1(&elements).into_shape(&shape);
     }
     let datum_type = datum_type(datatype);
     let mut tensor = Tensor::zero_dt(datum_type, &shape)?;
@@ -56,7 +56,7 @@ pub fn from_bytes(datatype: Datatype, shape: &[u64], data: &[u8]) -> TractResult
 pub fn zeros(datum_type: DatumType, shape: &[usize]) -> TractResult<Tensor> {
     if datum_type == DatumType::String {
         let elements = vec![String::new(); shape.iter().product()];
-        Ok(tensor1(&elements).into_shape(shape)?)
+        tensor1(&elements).into_shape(shape)
     } else {
         Tensor::zero_dt(datum_type, shape)
     }

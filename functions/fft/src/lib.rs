@@ -65,8 +65,16 @@ struct Plan<T> {
     length: usize,
     /// `e^(∓2πik/n)` for the power of two in use.
     roots: Vec<Complex<T>>,
-    /// For other lengths: the chirp `e^(∓πik²/n)`, and the transform of its conjugate.
-    chirp: Option<(Vec<Complex<T>>, Vec<Complex<T>>)>,
+    /// For other lengths.
+    chirp: Option<Chirp<T>>,
+}
+
+/// What a length that is no power of two needs.
+struct Chirp<T> {
+    /// `e^(∓πik²/n)`.
+    factors: Vec<Complex<T>>,
+    /// The transform of the factors' conjugates.
+    filter: Vec<Complex<T>>,
 }
 
 impl<T: FftNum> Plan<T> {
@@ -77,17 +85,17 @@ impl<T: FftNum> Plan<T> {
         }
         let padded = (2 * length - 1).next_power_of_two();
         // k² modulo 2n, since the chirp repeats after 2n: k² itself would lose precision.
-        let chirp: Vec<_> =
+        let factors: Vec<_> =
             (0..length).map(|k| unit(sign * ((k * k) % (2 * length)) as f64 / (2 * length) as f64)).collect();
         // Both directions of the convolution's own transform use the forward roots.
         let roots = roots(padded, -1.0);
         let mut filter = vec![zero(); padded];
-        for (k, factor) in chirp.iter().enumerate() {
+        for (k, factor) in factors.iter().enumerate() {
             filter[k] = factor.conj();
             filter[(padded - k) % padded] = factor.conj();
         }
         radix2(&mut filter, &roots);
-        Plan { length, roots, chirp: Some((chirp, filter)) }
+        Plan { length, roots, chirp: Some(Chirp { factors, filter }) }
     }
 }
 
@@ -99,7 +107,7 @@ impl<T: FftNum> Fft<T> for Plan<T> {
         for run in buffer.chunks_exact_mut(self.length) {
             match &self.chirp {
                 None => radix2(run, &self.roots),
-                Some((chirp, filter)) => bluestein(run, chirp, filter, &self.roots),
+                Some(chirp) => bluestein(run, chirp, &self.roots),
             }
         }
     }
@@ -130,10 +138,11 @@ fn radix2<T: FftNum>(run: &mut [Complex<T>], roots: &[Complex<T>]) {
 }
 
 /// A transform of any length as a convolution with a chirp.
-fn bluestein<T: FftNum>(run: &mut [Complex<T>], chirp: &[Complex<T>], filter: &[Complex<T>], roots: &[Complex<T>]) {
+fn bluestein<T: FftNum>(run: &mut [Complex<T>], chirp: &Chirp<T>, roots: &[Complex<T>]) {
+    let Chirp { factors, filter } = chirp;
     let padded = filter.len();
     let mut work = vec![zero(); padded];
-    for ((slot, value), factor) in work.iter_mut().zip(run.iter()).zip(chirp) {
+    for ((slot, value), factor) in work.iter_mut().zip(run.iter()).zip(factors) {
         *slot = *value * *factor;
     }
     radix2(&mut work, roots);
@@ -143,7 +152,7 @@ fn bluestein<T: FftNum>(run: &mut [Complex<T>], chirp: &[Complex<T>], filter: &[
     }
     radix2(&mut work, roots);
     let scale = number::<T>(1.0 / padded as f64);
-    for ((value, result), factor) in run.iter_mut().zip(&work).zip(chirp) {
+    for ((value, result), factor) in run.iter_mut().zip(&work).zip(factors) {
         *value = result.conj() * *factor * scale;
     }
 }
