@@ -39,7 +39,6 @@ impl Service {
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>) -> Reply {
-        let accepted = Instant::now();
         let version = request.version();
         let (head, body) = request.into_parts();
         let size = head_bytes(&head);
@@ -53,7 +52,7 @@ impl Service {
         let reply = match route {
             Err(error) => Err(error),
             Ok(Route::Infer { name, version }) => match self.repository.find(&name, version.as_deref()) {
-                Ok(served) => self.infer(served, head.headers, body, accepted).await,
+                Ok(served) => self.infer(served, head.headers, body).await,
                 Err(error) => Err(error),
             },
             Ok(Route::RepositoryIndex) => self.index(&head.headers, body).await,
@@ -62,14 +61,10 @@ impl Service {
         reply.unwrap_or_else(|error| refuse(&error, version))
     }
 
-    async fn infer(
-        &self,
-        served: &Arc<Served>,
-        headers: HeaderMap,
-        body: Incoming,
-        accepted: Instant,
-    ) -> Result<Reply, Error> {
+    async fn infer(&self, served: &Arc<Served>, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
         let body = self.read(&headers, body, Some(&served.counters)).await?;
+        // The deadline is the inference's: how long the body may take has a limit of its own.
+        let accepted = Instant::now();
         let (reply, answer) = oneshot::channel();
         self.workers.submit(Job { served: Arc::clone(served), headers, body, accepted, reply })?;
         let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
