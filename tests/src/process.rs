@@ -27,6 +27,23 @@ pub fn peak_resident_bytes(process: u32) -> u64 {
     kilobytes(line)
 }
 
+/// How often it touched a page that had to be mapped or copied first.
+#[must_use]
+pub fn page_faults(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The second field is the program's name in brackets, which may hold spaces; minor faults are the tenth.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(7).unwrap().parse().unwrap()
+}
+
+/// Whether the kernel can tell which pages were written: the ioctl `PAGEMAP_SCAN`, of Linux 6.7.
+#[must_use]
+pub fn kernel_finds_written_pages() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|word| word.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
+}
+
 /// A file, or a part of one, in the memory of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {

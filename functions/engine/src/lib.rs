@@ -14,7 +14,7 @@ mod model;
 mod tensor;
 
 #[global_allocator]
-static ALLOCATOR: allocator::ZeroingAllocator = allocator::ZeroingAllocator;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator::new();
 
 #[allow(missing_docs, clippy::undocumented_unsafe_blocks, reason = "generated from wit/, which documents each item")]
 mod bindings {

@@ -22,7 +22,7 @@ use tract_nnef::ast::quant::parse_quantization;
 use tract_nnef::ast::{Identifier, ProtoModel};
 use tract_nnef::internal::*;
 
-use crate::allocator;
+use crate::ALLOCATOR;
 use crate::graph::{self, Graph};
 
 /// What the host declares about the model: the first argument of [`samara_load`], in JSON.
@@ -53,6 +53,8 @@ struct Loader {
     graph: Option<String>,
     quantization: Option<String>,
     resources: HashMap<String, Arc<dyn Resource>>,
+    /// The most memory that the rehearsal used at once, in bytes.
+    peak_bytes: usize,
     reply: Vec<u8>,
 }
 
@@ -120,7 +122,9 @@ impl Loader {
             outputs: declaration.outputs,
         };
         let graph = Graph::new(metadata, plan, declaration.per_item)?;
-        graph.rehearse(&declaration.sample)?;
+        let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&declaration.sample));
+        rehearsed?;
+        self.peak_bytes = peak;
         graph::install(graph);
         Ok(Report { operators })
     }
@@ -175,9 +179,10 @@ extern "C" fn samara_reply() -> u64 {
     LOADER.with_borrow(|loader| ((loader.reply.as_ptr() as u64) << 32) | loader.reply.len() as u64)
 }
 
-/// Drops what only loading needed. The last call before the snapshot.
+/// Drops what only loading needed, and reserves the memory to run in. The last call before the snapshot.
 #[unsafe(export_name = "samara-finish")]
 extern "C" fn samara_finish() {
-    LOADER.with_borrow_mut(|loader| *loader = Loader::default());
-    allocator::stop_zeroing();
+    let peak = LOADER.with_borrow_mut(std::mem::take).peak_bytes;
+    // A request's tensors come on top, as bytes, and a heap has gaps. Pages that nobody writes to cost nothing.
+    ALLOCATOR.start_working(peak.saturating_add(peak / 2).saturating_add(1 << 20));
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use samara_tests::models;
-use samara_tests::process::{Mapping, mappings};
+use samara_tests::process::{Mapping, kernel_finds_written_pages, mappings, page_faults};
 use samara_tests::samara;
 use samara_tests::server::Serve;
 use samara_tests::tensor::outputs;
@@ -37,6 +37,31 @@ fn memory_is_mapped_copy_on_write() {
         // Weights are read and never written, so most pages are the file's still.
         assert!(largest.dirty_bytes < image / 2, "{name}: {largest:?}, the image has {image} bytes");
     }
+}
+
+/// What inferences write is kept together in few runs of pages, which a slot keeps: where there are more than Wasmtime
+/// keeps track of, all further pages are given back and fault again, 2,500 of them for this model.
+#[test]
+fn a_slot_that_served_before_has_its_pages() {
+    const ROUNDS: u64 = 20;
+    if !kernel_finds_written_pages() {
+        eprintln!("not checked: a kernel before Linux 6.7 cannot tell which pages were written");
+        return;
+    }
+    let card = models::card("efficientnet-lite0");
+    let server = Serve::new([&card.compiled()]).start();
+    let vector = &card.vectors[0];
+    // Every worker has had its turn after these.
+    for _ in 0..ROUNDS {
+        outputs(&server.infer("efficientnet-lite0", &vector.inputs()));
+    }
+    let before = page_faults(server.process());
+    for _ in 0..ROUNDS {
+        outputs(&server.infer("efficientnet-lite0", &vector.inputs()));
+    }
+    // What is left are the buffers of requests: an input of 147 pages, as bytes and as JSON.
+    let faults = (page_faults(server.process()) - before) / ROUNDS;
+    assert!(faults < 1000, "{faults} page faults for a request");
 }
 
 /// The number under a key, wherever it is.
