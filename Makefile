@@ -12,6 +12,7 @@ TIMED := scripts/timed
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SAMARA := $(abspath $(TARGET)/release/samara)
 PYTHON := .venv/bin/python
+FUNCTIONS := classify embed identify listen read score
 # A lock file that does not fit is mended at a desk and refused in CI.
 LOCKED := $(if $(CI),--locked)
 
@@ -40,6 +41,14 @@ build: engine ## Build the command: target/release/samara
 	@$(TIMED) "build the command" $(CARGO) build --release $(LOCKED) --package samara-cli
 	@echo "built: $(SAMARA)"
 
+.PHONY: functions
+functions: build ## Build the functions: target/functions/*.wasm
+	@$(TIMED) "build the functions" functions/build.sh $(FUNCTIONS)
+	@mkdir -p target/functions
+	@for function in $(FUNCTIONS); do \
+	    $(SAMARA) link functions/target/$$function/samara-$$function.wasm -o target/functions/$$function.wasm >/dev/null; \
+	done
+
 # === Use ===
 
 .PHONY: run
@@ -55,10 +64,10 @@ bench: build ## Run the benchmarks
 # === Check ===
 
 .PHONY: test
-test: build ## Run all tests: Rust, documentation, Python
+test: functions ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
-	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --package rustfft
+	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --workspace --exclude samara-engine
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
 

@@ -32,10 +32,9 @@ refuse_machine_paths() {
     done
 }
 
-# build_flavour GUEST PACKAGE FLAVOUR FEATURES DESTINATION
+# build_flavour DIRECTORY PACKAGE FEATURES DESTINATION
 build_flavour() {
-    local guest=$1 package=$2 flavour=$3 features=$4 destination=$5
-    local directory=functions/target/$guest/$flavour started built
+    local directory=$1 package=$2 features=$3 destination=$4 started built
     started=$(clock)
     in_wasm_toolchain "$PWD/$directory" "$features" cargo \
         build --release --manifest-path functions/Cargo.toml --package "$package"
@@ -43,7 +42,7 @@ build_flavour() {
     built=$directory/$WASM_TARGET/release/${package//-/_}.wasm
     if [ ! -f "$built" ]; then
         fail "$package built, but left no ${package//-/_}.wasm" \
-            "give functions/$guest/Cargo.toml a [lib] with crate-type = [\"cdylib\"]"
+            "give its Cargo.toml a [lib] with crate-type = [\"cdylib\"]"
     fi
     refuse_machine_paths "$built"
     # Whoever reads a module while it is replaced gets the old one or the new one, never a part.
@@ -65,10 +64,11 @@ build_guest() {
     fi
     mkdir -p "$output"
     if [ "$guest" = engine ]; then
-        build_flavour "$guest" "$package" baseline "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
-        build_flavour "$guest" "$package" relaxed "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
+        build_flavour "$output/baseline" "$package" "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
+        build_flavour "$output/relaxed" "$package" "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
     else
-        build_flavour "$guest" "$package" baseline "$BASELINE_FEATURES" "$output/$package.wasm"
+        # One directory for all of them, so that what they share is built once.
+        build_flavour functions/target/functions "$package" "$BASELINE_FEATURES" "$output/$package.wasm"
     fi
 }
 

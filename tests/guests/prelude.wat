@@ -2,6 +2,7 @@
 ;;
 ;;     512  the result of `infer`: its discriminant, and from 516 on its payload
 ;;     600  a word that is zero in a fresh instance
+;;     640  what `labels` answers: an empty list
 ;;    1008  "y"
 ;;    1024  what `metadata` answers
 ;;    4096  room for an output that the guest makes itself: a tensor, and at 4160 its shape and at 4192 its data
@@ -30,6 +31,9 @@
 
 (func (export "samara:inference/model@0.1.0#metadata") (result i32)
   (i32.const 1024))
+
+(func (export "samara:inference/model@0.1.0#labels") (result i32)
+  (i32.const 640))
 
 ;; The result that is a list of tensors.
 (func $ok (param $tensors i32) (param $count i32) (result i32)

@@ -23,6 +23,7 @@ class Build:
     name: str
     onnx: Path
     inputs: tuple[str, ...]
+    labels: Path | None
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,15 @@ class Card:
 def _read_vector(card: dict[str, Any], vector: dict[str, Any], build: Build) -> Vector:
     """Read one vector, which may want a build of its own."""
     if "compile_inputs" in vector:
-        build = Build(f"{card['name']}-{vector['name']}", build.onnx, tuple(vector["compile_inputs"]))
+        build = Build(f"{card['name']}-{vector['name']}", build.onnx, tuple(vector["compile_inputs"]), build.labels)
     return Vector(vector["name"], build, vector["tolerance"], vector["inputs"], vector["expected"])
 
 
 def _read_card(path: Path) -> Card:
     """Read one card."""
     card = tomllib.loads(path.read_text(encoding="utf-8"))
-    build = Build(card["name"], CACHE / f"{card['name']}.onnx", tuple(card["compile"]["inputs"]))
+    labels = CACHE / card["labels"]["file"] if "file" in card.get("labels", {}) else None
+    build = Build(card["name"], CACHE / f"{card['name']}.onnx", tuple(card["compile"]["inputs"]), labels)
     vectors = tuple(_read_vector(card, vector, build) for vector in card["vectors"])
     return Card(card["name"], build, card["inputs"], card["outputs"], vectors)
 

@@ -56,13 +56,14 @@ class Samara:
             raise CommandError(f"there is no {build.onnx}; fetch the models with: python models/fetch.py")
         component = SCRATCH / "components" / f"{build.name}.wasm"
         stamp = component.with_suffix(".json")
-        wanted = json.dumps([self.sha256, _sha256_of(build.onnx), build.inputs])
+        labels = ["--labels", str(build.labels)] if build.labels else []
+        wanted = json.dumps([self.sha256, _sha256_of(build.onnx), build.inputs, labels])
         if component.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return component
         component.parent.mkdir(parents=True, exist_ok=True)
         stamp.unlink(missing_ok=True)
         shapes = [word for shape in build.inputs for word in ("--input", shape)]
         where = ["-o", str(component), "--cache-dir", str(CODE_CACHE)]
-        self.run("compile", build.onnx, "--name", build.name, *shapes, *where, timeout=COMPILE_TIMEOUT)
+        self.run("compile", build.onnx, "--name", build.name, *shapes, *labels, *where, timeout=COMPILE_TIMEOUT)
         stamp.write_text(wanted, encoding="utf-8")
         return component

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tritonclient.http import InferenceServerClient
 
-from cards import BUILDS, CARDS, Build, Card
+from cards import BUILDS, CARDS, ROOT, Build, Card
 from command import CommandError, Samara
 from serving import Server
 
@@ -46,6 +46,33 @@ def components(compilations: dict[str, Path | CommandError]) -> dict[str, Path]:
 def server(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
     """A server with default settings that has all the models."""
     with Server(samara, components.values()) as server:
+        yield server
+
+
+# The functions of this repository, and the model that each asks.
+FUNCTIONS = {
+    "classify": "efficientnet-lite0",
+    "embed": "minilm-l6",
+    "identify": "magika",
+    "listen": "silero-vad",
+    "read": "ppocrv4-rec",
+    "score": "anomaly-autoencoder",
+}
+
+
+@pytest.fixture(scope="session")
+def functions(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
+    """A server that has all the functions, each under its name, linked with their models."""
+    options = [
+        word
+        for name, model in FUNCTIONS.items()
+        for word in (
+            *("--function", str(ROOT / "target" / "functions" / f"{name}.wasm")),
+            *("--model", str(components[model])),
+            *("--route", f"/{name}"),
+        )
+    ]
+    with Server(samara, [], *options) as server:
         yield server
 
 

@@ -19,7 +19,8 @@ from tritonclient.http import InferenceServerClient
 
 from command import CODE_CACHE, SCRATCH, CommandError, Samara
 
-START_TIMEOUT = 60.0
+# Functions that are new are linked and compiled first.
+START_TIMEOUT = 240.0
 STOP_TIMEOUT = 15.0
 REPLY_TIMEOUT = 30.0
 

@@ -11,6 +11,8 @@ use crate::tensor;
 /// An optimised graph with its declaration.
 pub struct Graph {
     pub metadata: ModelMetadata,
+    /// The names of the classes; none where the model has no classes.
+    pub labels: Vec<String>,
     plan: Arc<TypedSimplePlan>,
     /// Whether the plan takes one item of a batch, along the first dimension, at a time.
     per_item: bool,
@@ -49,7 +51,12 @@ pub fn with<R>(f: impl FnOnce(Option<&Graph>) -> R) -> R {
 }
 
 impl Graph {
-    pub fn new(metadata: ModelMetadata, plan: Arc<TypedSimplePlan>, per_item: bool) -> TractResult<Graph> {
+    pub fn new(
+        metadata: ModelMetadata,
+        labels: Vec<String>,
+        plan: Arc<TypedSimplePlan>,
+        per_item: bool,
+    ) -> TractResult<Graph> {
         let model = plan.model();
         ensure!(
             model.inputs.len() == metadata.inputs.len() && model.outputs.len() == metadata.outputs.len(),
@@ -59,7 +66,7 @@ impl Graph {
             metadata.inputs.len(),
             metadata.outputs.len()
         );
-        Ok(Graph { metadata, plan, per_item })
+        Ok(Graph { metadata, labels, plan, per_item })
     }
 
     /// Runs the graph once on zeros of the given shapes, so that what is set up on a first run is part of the snapshot.

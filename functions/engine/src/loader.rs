@@ -32,6 +32,7 @@ struct Declaration {
     version: String,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    labels: Vec<String>,
     /// Whether the graph takes one item of a batch at a time.
     per_item: bool,
     /// A shape for each input with which the plan is run once before the snapshot.
@@ -121,7 +122,7 @@ impl Loader {
             inputs: declaration.inputs,
             outputs: declaration.outputs,
         };
-        let graph = Graph::new(metadata, plan, declaration.per_item)?;
+        let graph = Graph::new(metadata, declaration.labels, plan, declaration.per_item)?;
         let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&declaration.sample));
         rehearsed?;
         self.peak_bytes = peak;

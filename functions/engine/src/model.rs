@@ -28,6 +28,10 @@ impl wit::Guest for Component {
         })
     }
 
+    fn labels() -> Vec<String> {
+        graph::with(|graph| graph.map(|graph| graph.labels.clone()).unwrap_or_default())
+    }
+
     fn infer(inputs: Vec<wit::Tensor>, outputs: Vec<String>) -> Result<Vec<wit::Tensor>, wit::Error> {
         graph::with(|graph| {
             let graph = graph.ok_or_else(|| wit::Error::Failed(EMPTY.to_owned()))?;

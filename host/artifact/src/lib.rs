@@ -1,12 +1,15 @@
 //! A compiled model as a file: a WASI component with a manifest in it.
 //!
-//! [`Manifest`] is what a component tells about its model without being run; [`Inspection`] is what can be seen of any
+//! [`Manifest`] is what a component tells about its model without being run; [`Signature`] is what a function says that its
+//! model must take and give; [`Inspection`] is what can be seen of any
 //! component from outside: imports, exports, size by part, and the memory image that an instance starts from.
 
 #![forbid(unsafe_code)]
 
 mod inspection;
 mod manifest;
+mod signature;
 
 pub use inspection::{InspectError, Inspection, MemoryImage, Part};
 pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, Simd, Source};
+pub use signature::{FUNCTION_SECTION, Signature, SignatureError};

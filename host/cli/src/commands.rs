@@ -3,4 +3,6 @@
 pub mod compile;
 pub mod infer;
 pub mod inspect;
+pub mod link;
 pub mod serve;
+pub mod spin;

@@ -4,6 +4,7 @@
 
 mod commands;
 mod format;
+mod functions;
 mod npy;
 mod options;
 
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Infer(arguments) => commands::infer::run(&arguments),
+        Command::Spin(arguments) => commands::spin::run(&arguments),
+        Command::Link(arguments) => commands::link::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
     };
     match result {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use samara_artifact::Simd;
 use samara_compiler::InputShape;
 use samara_runtime::Config;
+use samara_server::FunctionRoute;
 
 /// Serverless inference on WebAssembly: an ONNX model becomes a component that answers HTTP.
 #[derive(Debug, Parser)]
@@ -26,6 +27,10 @@ pub enum Command {
     Serve(ServeOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
+    /// Make a component of a function, and one of the function and its model: it then runs on any host by itself.
+    Link(LinkOptions),
+    /// Write an application for Spin: models, and functions that ask them.
+    Spin(SpinOptions),
     /// Show what a component is: its model, what it imports and exports, its size by part.
     Inspect(InspectOptions),
 }
@@ -61,9 +66,22 @@ pub struct CompileOptions {
 
 #[derive(Debug, Args)]
 pub struct ServeOptions {
-    /// Components, and directories of them.
-    #[arg(default_value = ".", value_name = "PATH")]
+    /// Components of models, and directories of them [default: the current directory, unless there are functions].
+    #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// A function to serve: a component with a handler, or a core module to be made one. Repeatable.
+    #[arg(long, value_name = "FUNCTION.wasm")]
+    pub function: Vec<PathBuf>,
+    /// The model that a function asks; the first is the first function's, and so on. None, if none asks any.
+    #[arg(long, value_name = "MODEL.wasm", requires = "function")]
+    pub model: Vec<PathBuf>,
+    /// Where a function is served: /classify, or /classify/... for everything below it too; the first is the first
+    /// function's, and so on [default: / and the function's name].
+    #[arg(long, value_name = "PATH", requires = "function")]
+    pub route: Vec<FunctionRoute>,
+    /// A file that lists functions: see `samara.toml` in the documentation.
+    #[arg(long, value_name = "samara.toml")]
+    pub config: Option<PathBuf>,
     /// The address and port to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
@@ -93,6 +111,37 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub cache: CacheOptions,
     /// Print where the server listens, and what it serves, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LinkOptions {
+    /// The function: a core module that describes its interfaces, or a component.
+    pub function: PathBuf,
+    /// The model that it asks. Without one, the function stays to be linked elsewhere.
+    #[arg(long, value_name = "MODEL.wasm")]
+    pub model: Option<PathBuf>,
+    /// Where the component goes.
+    #[arg(short, long, value_name = "OUT.wasm")]
+    pub output: PathBuf,
+    /// Print what came of it as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SpinOptions {
+    /// Compiled models.
+    #[arg(required = true, value_name = "MODEL.wasm")]
+    pub models: Vec<PathBuf>,
+    /// A function, served under its file's name; of the models, the one is linked whose signature fits. Repeatable.
+    #[arg(long, value_name = "FUNCTION.wasm")]
+    pub function: Vec<PathBuf>,
+    /// The directory that the application goes to.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Print what it serves as JSON.
     #[arg(long)]
     pub json: bool,
 }

@@ -128,6 +128,7 @@ pub fn compile<'a>(
         version: &options.version,
         inputs: &graph.inputs,
         outputs: &graph.outputs,
+        labels: options.labels.as_deref().unwrap_or_default(),
         per_item: graph.per_item,
         sample: &graph.sample,
     };

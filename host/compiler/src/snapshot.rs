@@ -24,6 +24,7 @@ pub struct Declaration<'a> {
     pub version: &'a str,
     pub inputs: &'a [TensorSpec],
     pub outputs: &'a [TensorSpec],
+    pub labels: &'a [String],
     pub per_item: bool,
     pub sample: &'a [Vec<usize>],
 }

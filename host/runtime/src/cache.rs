@@ -139,12 +139,12 @@ impl CodeCache {
         }
     }
 
-    /// The component whose code has this key, and what it is, if it is here and whole.
-    pub(crate) fn component(&self, engine: &Engine, key: &CodeKey) -> Option<(Component, About)> {
+    /// The component whose code has this key, and what model it is, if it is here and whole.
+    pub fn component(&self, engine: &Engine, key: &CodeKey) -> Option<(Component, Option<About>)> {
         let (code, about) = self.verified(key)?;
         // SAFETY: as `verified` says.
         let component = usable(&code, unsafe { Component::deserialize_file(engine, &code) })?;
-        Some((component, about?))
+        Some((component, about))
     }
 
     /// The core module whose code has this key, if it is here and whole.

@@ -37,6 +37,7 @@ struct Shared {
 pub struct Running<'a>(&'a Shared);
 
 impl Ticker {
+    /// Starts the clock of an engine.
     pub fn start(engine: Engine) -> io::Result<Ticker> {
         let shared = Arc::new(Shared::default());
         let thread = thread::Builder::new().name("samara-deadline".to_owned()).spawn({

@@ -17,6 +17,7 @@ mod model;
 
 pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
+pub use deadline::{Running, Ticker};
 pub use error::{InferError, LoadError, RuntimeError};
 pub use instance::Instance;
 pub use model::{CodeOrigin, Model};
@@ -27,7 +28,6 @@ use std::sync::Arc;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::deadline::Ticker;
 use crate::host::Host;
 
 /// What all models of a process share. Cloning it is cheap.

@@ -45,7 +45,7 @@ impl Model {
         let cache = runtime.shared.cache.as_ref();
         if let Some(cache) = cache
             && let Some(key) = cache.key_of_file(path, &identity)
-            && let Some((component, about)) = cache.component(&runtime.shared.engine, &key)
+            && let Some((component, Some(about))) = cache.component(&runtime.shared.engine, &key)
         {
             return Model::new(runtime, &component, Some(about), CodeOrigin::Cache);
         }
@@ -70,7 +70,7 @@ impl Model {
         let engine = &runtime.shared.engine;
         let key = CodeKey::of_content(engine, bytes);
         let cache = runtime.shared.cache.as_ref();
-        if let Some((component, about)) = cache.and_then(|cache| cache.component(engine, &key)) {
+        if let Some((component, Some(about))) = cache.and_then(|cache| cache.component(engine, &key)) {
             return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache)?, key));
         }
         let start = Instant::now();

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use samara_runtime::LoadError;
 
+use crate::functions::FunctionRoute;
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +47,16 @@ pub enum ServeError {
         path: PathBuf,
         /// Why not.
         reason: LoadError,
+    },
+    /// Two functions have the same route.
+    #[error("{first} and {second} are both served at {route}: give one of them another --route")]
+    DuplicateRoute {
+        /// The route.
+        route: FunctionRoute,
+        /// The function that was added first.
+        first: String,
+        /// The other one.
+        second: String,
     },
     /// Two components are the same version of the same model.
     #[error(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
@@ -14,10 +14,12 @@ use samara_protocol::repository::{self as bodies, IndexEntry};
 use samara_protocol::{Error, InferResponse, Route};
 use tokio::sync::oneshot;
 
+use crate::function_call::{Call, Refusal};
+use crate::functions::{Function, Functions};
 use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
 use crate::repository::Served;
 use crate::statistics::{ModelCounters, ServerCounters};
-use crate::workers::Workers;
+use crate::workers::{Work, Workers};
 use crate::{Config, Repository};
 
 /// What answers requests.
@@ -25,16 +27,21 @@ pub struct Service {
     pub config: Config,
     pub counters: ServerCounters,
     repository: Repository,
+    functions: Functions,
     workers: Workers,
 }
 
-type Reply = Response<Full<Bytes>>;
+/// The body of a reply: all of it, or what a function is about to write.
+type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
+
+type Reply = Response<ReplyBody>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl Service {
-    pub fn new(config: Config, repository: Repository, workers: Workers) -> Service {
-        Service { config, counters: ServerCounters::default(), repository, workers }
+    pub fn new(config: Config, repository: Repository, functions: Functions, workers: Workers) -> Service {
+        Service { config, counters: ServerCounters::default(), repository, functions, workers }
     }
 
     /// Answers a request.
@@ -47,6 +54,12 @@ impl Service {
             let allowed = self.config.max_header_bytes;
             let message = format!("the request's line and headers have {size} bytes, expected at most {allowed}");
             return refuse(&Error::HeadersTooLarge(message), version);
+        }
+        if let Some(function) = self.functions.find(head.uri.path()) {
+            return match self.call(function, head, body).await {
+                Ok(reply) => reply,
+                Err(error) => problem(&error, version),
+            };
         }
         let route = Route::parse(head.method.as_str(), head.uri.path());
         let reply = match route {
@@ -66,9 +79,28 @@ impl Service {
         // The deadline is the inference's: how long the body may take has a limit of its own.
         let accepted = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.workers.submit(Job { served: Arc::clone(served), headers, body, accepted, reply })?;
+        self.workers.submit(Work::Infer(Job { served: Arc::clone(served), headers, body, accepted, reply }))?;
         let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
         Ok(tensors(response))
+    }
+
+    async fn call(&self, function: &Arc<Function>, head: Parts, body: Incoming) -> Result<Reply, Error> {
+        let body = self.read(&head.headers, body, Some(&function.counters)).await?;
+        let accepted = Instant::now();
+        let (reply, answer) = oneshot::channel();
+        let call = Call { function: Arc::clone(function), head, body, accepted, reply };
+        self.workers.submit(Work::Call(Box::new(call)))?;
+        match answer.await {
+            Ok(Ok(reply)) => Ok(reply.map(Either::Right)),
+            Ok(Err(Refusal { status, detail, retry_after })) => {
+                let mut reply = problem_details(status, &detail);
+                if let Some(seconds) = retry_after {
+                    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+                }
+                Ok(reply)
+            }
+            Err(_) => Err(Error::Internal("the call was lost".to_owned())),
+        }
     }
 
     async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
@@ -169,13 +201,32 @@ fn statistics(models: &[Arc<Served>], server_limits: &[(&str, u64)]) -> Vec<u8> 
 }
 
 fn json(body: Vec<u8>) -> Reply {
-    let mut reply = Response::new(Full::from(body));
+    let mut reply = Response::new(Either::Left(Full::from(body)));
     reply.headers_mut().insert(CONTENT_TYPE, JSON);
     reply
 }
 
+/// What is wrong, as functions say it: problem details, RFC 9457.
+fn problem_details(status: StatusCode, detail: &str) -> Reply {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
+    let mut reply = json(body.to_string().into_bytes());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    reply
+}
+
+/// What the server refuses before a function has seen it.
+fn problem(error: &Error, version: Version) -> Reply {
+    let mut reply = refuse(error, version);
+    let problem = problem_details(reply.status(), &error.to_string());
+    *reply.body_mut() = problem.into_body();
+    reply.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    reply
+}
+
 fn tensors(response: InferResponse) -> Reply {
-    let mut reply = Response::new(Full::from(response.body));
+    let mut reply = Response::new(Either::Left(Full::from(response.body)));
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
     if let Some(length) = response.inference_header_content_length {

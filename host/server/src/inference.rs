@@ -42,14 +42,19 @@ pub struct Places {
 }
 
 /// A place that is taken, until this is dropped.
-struct Place<'a>(&'a Places);
+pub struct Place<'a>(&'a Places);
 
 impl Places {
     pub fn new(limit: u32) -> Places {
         Places { limit, taken: AtomicU32::new(0) }
     }
 
-    fn take(&self) -> Result<Place<'_>, InferError> {
+    /// How many there are.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub fn take(&self) -> Result<Place<'_>, InferError> {
         let place = Place(self);
         if self.taken.fetch_add(1, Ordering::Relaxed) < self.limit {
             Ok(place)

@@ -3,14 +3,17 @@
 //! A request's way: `connection` accepts it and keeps its limits; `http` reads its body and
 //! finds its route; `workers` has a bounded queue of inferences and the threads that run them, never the
 //! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
-//! fresh instance, encode, hand the reply over, and only then reset the instance. `repository` knows the
-//! models, and `statistics` counts what happens to them.
+//! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
+//! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
+//! routes, and `statistics` counts what happens to them.
 
 #![forbid(unsafe_code)]
 
 mod config;
 mod connection;
 mod error;
+mod function_call;
+mod functions;
 mod http;
 mod inference;
 mod repository;
@@ -19,6 +22,7 @@ mod workers;
 
 pub use config::Config;
 pub use error::ServeError;
+pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
 pub use repository::{Repository, Served};
 
 use std::net::SocketAddr;
@@ -37,11 +41,11 @@ pub struct Server {
 
 impl Server {
     /// Binds the address and starts the workers.
-    pub async fn bind(config: Config, repository: Repository) -> Result<Server, ServeError> {
+    pub async fn bind(config: Config, repository: Repository, functions: Functions) -> Result<Server, ServeError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })?;
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
-        Ok(Server { listener, service: Arc::new(Service::new(config, repository, workers)) })
+        Ok(Server { listener, service: Arc::new(Service::new(config, repository, functions, workers)) })
     }
 
     /// Where the server listens.

@@ -8,8 +8,10 @@ use std::thread::{self, JoinHandle};
 use flume::{Receiver, Sender, TrySendError};
 use samara_protocol::Error;
 use samara_runtime::Instance;
+use tokio::runtime::Handle;
 
 use crate::Config;
+use crate::function_call::Call;
 use crate::inference::{Job, Outcome, Places, Terms};
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
@@ -19,12 +21,19 @@ const RETRY_AFTER: u32 = 1;
 
 /// The threads that run inferences, and the queue before them.
 pub struct Workers {
-    queue: Option<Sender<Job>>,
+    queue: Option<Sender<Work>>,
     capacity: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What a worker does.
+pub enum Work {
+    Infer(Job),
+    Call(Box<Call>),
+}
+
 impl Workers {
+    /// Starts the workers. Functions that wait do so in the runtime that this is called in.
     pub fn start(config: &Config) -> io::Result<Workers> {
         let (queue, jobs) = flume::bounded(config.queue.max(1));
         let places = Arc::new(Places::new(config.instances));
@@ -36,20 +45,24 @@ impl Workers {
                     retry_after: RETRY_AFTER,
                     places: Arc::clone(&places),
                 };
-                let worker = Worker { jobs: jobs.clone(), terms };
+                let worker = Worker { jobs: jobs.clone(), terms, network: Handle::current() };
                 thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
             })
             .collect::<io::Result<_>>()?;
         Ok(Workers { queue: Some(queue), capacity: config.queue.max(1), threads })
     }
 
-    /// Puts an inference into the queue, unless that is full.
-    pub fn submit(&self, job: Job) -> Result<(), Error> {
+    /// Puts an inference or a call into the queue, unless that is full.
+    pub fn submit(&self, work: Work) -> Result<(), Error> {
         let stopping = || Error::Unavailable { message: "the server is stopping".to_owned(), retry_after: RETRY_AFTER };
         let queue = self.queue.as_ref().ok_or_else(stopping)?;
-        queue.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(job) => {
-                job.served.counters.hit(ModelLimit::Queue);
+        queue.try_send(work).map_err(|refused| match refused {
+            TrySendError::Full(work) => {
+                let counters = match &work {
+                    Work::Infer(job) => &job.served.counters,
+                    Work::Call(call) => &call.function.counters,
+                };
+                counters.hit(ModelLimit::Queue);
                 Error::Unavailable {
                     message: format!("overloaded: {} inferences are waiting already", self.capacity),
                     retry_after: RETRY_AFTER,
@@ -72,14 +85,26 @@ impl Drop for Workers {
 }
 
 struct Worker {
-    jobs: Receiver<Job>,
+    jobs: Receiver<Work>,
     terms: Terms,
+    network: Handle,
 }
 
 impl Worker {
     fn run(self) {
         let mut ready: Option<(Arc<Served>, Instance)> = None;
-        while let Ok(job) = self.jobs.recv() {
+        while let Ok(work) = self.jobs.recv() {
+            let job = match work {
+                Work::Infer(job) => job,
+                Work::Call(call) => {
+                    let name = call.function.name.clone();
+                    let call = AssertUnwindSafe(|| call.run(&self.network, &self.terms));
+                    if std::panic::catch_unwind(call).is_err() {
+                        tracing::error!(function = name, "a worker panicked");
+                    }
+                    continue;
+                }
+            };
             let served = Arc::clone(&job.served);
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);

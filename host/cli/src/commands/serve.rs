@@ -8,16 +8,25 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
-use samara_server::{Config, Repository, Server};
+use samara_server::{Config, Functions, Repository, Server};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::functions;
 use crate::options::ServeOptions;
 
 #[derive(Serialize)]
 struct Ready<'a> {
     listen: SocketAddr,
     models: Vec<ReadyModel<'a>>,
+    functions: Vec<ReadyFunction>,
+}
+
+#[derive(Serialize)]
+struct ReadyFunction {
+    name: String,
+    route: String,
+    interface: String,
 }
 
 #[derive(Serialize)]
@@ -33,8 +42,12 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     arguments.limits.apply(&mut runtime_config);
     runtime_config.limits.instances = config.instance_slots();
     arguments.cache.apply(&mut runtime_config);
-    let runtime = Runtime::new(&runtime_config)?;
-    let repository = Repository::load(&runtime, &arguments.paths)?;
+    let functions = functions::load(arguments, &runtime_config)?;
+    let repository = match &arguments.paths[..] {
+        [] if functions.iter().next().is_some() => Repository::default(),
+        [] => Repository::load(&Runtime::new(&runtime_config)?, &[".".into()])?,
+        paths => Repository::load(&Runtime::new(&runtime_config)?, paths)?,
+    };
     // Network threads do nothing that takes long: half as many as the workers do.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers.get().div_ceil(2))
@@ -42,7 +55,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments.json, config, repository))
+        .block_on(serve(arguments.json, config, repository, functions))
 }
 
 fn config(arguments: &ServeOptions) -> Config {
@@ -63,7 +76,7 @@ fn config(arguments: &ServeOptions) -> Config {
     config
 }
 
-async fn serve(json: bool, config: Config, repository: Repository) -> Result<()> {
+async fn serve(json: bool, config: Config, repository: Repository, functions: Functions) -> Result<()> {
     let models: Vec<(String, String, std::path::PathBuf)> = repository
         .models()
         .map(|served| {
@@ -71,10 +84,18 @@ async fn serve(json: bool, config: Config, repository: Repository) -> Result<()>
             (metadata.name.clone(), metadata.version.clone(), served.path.clone())
         })
         .collect();
+    let routes = functions
+        .iter()
+        .map(|function| ReadyFunction {
+            name: function.name.clone(),
+            route: function.route.to_string(),
+            interface: function.handler.interface().to_string(),
+        })
+        .collect();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = Server::bind(config, repository).await?;
-    announce(json, server.address()?, &models)?;
+    let server = Server::bind(config, repository, functions).await?;
+    announce(json, server.address()?, &models, routes)?;
     server
         .run(async move {
             tokio::select! {
@@ -87,11 +108,16 @@ async fn serve(json: bool, config: Config, repository: Repository) -> Result<()>
 }
 
 /// Says where the server listens, once it does.
-fn announce(json: bool, listen: SocketAddr, models: &[(String, String, std::path::PathBuf)]) -> Result<()> {
+fn announce(
+    json: bool,
+    listen: SocketAddr,
+    models: &[(String, String, std::path::PathBuf)],
+    functions: Vec<ReadyFunction>,
+) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
-        writeln!(out, "{}", serde_json::to_string(&Ready { listen, models })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Ready { listen, models, functions })?)?;
     } else {
         writeln!(out, "listening on http://{listen}")?;
     }

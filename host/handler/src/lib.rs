@@ -1,0 +1,66 @@
+//! Runs components that answer HTTP requests: functions linked with their models, and any other that exports
+//! `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`.
+//!
+//! Each request gets an instance of its own. A component sees its request, a clock, random numbers and the standard
+//! streams, and nothing else: no file, no socket, no environment, and requests that it makes itself are denied.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod guest;
+mod handler;
+mod interface;
+mod run;
+
+pub use error::{HandleError, LoadError};
+pub use handler::Handler;
+pub use interface::Interface;
+pub use run::{Reply, ReplyBody, Request};
+
+use std::sync::Arc;
+
+use samara_runtime::{CodeCache, Config, Limits, RuntimeError, Ticker};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::guest::Guest;
+
+/// What all handlers of a process share. Cloning it is cheap.
+#[derive(Clone)]
+pub struct HandlerRuntime {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<Guest>,
+    limits: Limits,
+    cache: Option<CodeCache>,
+    ticker: Ticker,
+}
+
+// === impl HandlerRuntime ===
+
+impl HandlerRuntime {
+    /// Sets up a runtime. As for models, a cache directory that cannot be used costs time and nothing else.
+    pub fn new(config: &Config) -> Result<HandlerRuntime, RuntimeError> {
+        let engine = Engine::new(&config::wasmtime(config)).map_err(RuntimeError::Engine)?;
+        let cache = config.cache_directory.as_deref().and_then(|directory| match CodeCache::open(directory) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(%error, "machine code is not cached");
+                None
+            }
+        });
+        let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
+        let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
+        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };
+        Ok(HandlerRuntime { shared: Arc::new(shared) })
+    }
+
+    /// Loads a component from its bytes, from the code cache where that has it.
+    pub fn load(&self, component: &[u8]) -> Result<Handler, LoadError> {
+        Handler::new(self, component)
+    }
+}

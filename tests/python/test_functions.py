@@ -1,0 +1,355 @@
+"""The functions, linked with their models: what they answer, held against what others compute."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import wave
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from cards import CACHE, CARDS
+from serving import Server
+
+PHOTOS = CACHE / "photos"
+
+
+def ask(
+    server: Server, path: str, body: bytes, content_type: str | None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers and the body of a reply to a POST."""
+    if content_type is not None:
+        headers["content-type"] = content_type
+    with server.connection() as connection:
+        connection.request("POST", path, body, headers)
+        reply = connection.getresponse()
+        content = reply.read()
+        return reply.status, {name.lower(): value for name, value in reply.getheaders()}, content
+
+
+def answer(server: Server, path: str, body: bytes, content_type: str | None) -> Any:
+    """What a function answers a good request, in JSON."""
+    status, headers, content = ask(server, path, body, content_type)
+    assert status == 200, content
+    assert headers["content-type"] == "application/json"
+    assert headers["content-length"] == str(len(content))
+    return json.loads(content)
+
+
+def problem(server: Server, path: str, body: bytes, content_type: str | None, status: int) -> str:
+    """What is wrong with a bad request, as the function says it."""
+    found, headers, content = ask(server, path, body, content_type)
+    assert found == status, content
+    assert headers["content-type"] == "application/problem+json"
+    details = json.loads(content)
+    assert details["status"] == status
+    return details["detail"]
+
+
+def run_model(name: str, **inputs: np.ndarray) -> list[np.ndarray]:
+    """What ONNX Runtime computes, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(CARDS[name].build.onnx, options, providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)
+
+
+# === classify ===
+
+
+def reference_probabilities(photo: Image.Image) -> np.ndarray:
+    """What ONNX Runtime thinks of a photo that Pillow prepared."""
+    photo = photo.convert("RGB")
+    side = round(min(photo.size) * 224 / 256)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    photo = photo.crop((left, top, left + side, top + side)).resize((224, 224), Image.Resampling.BICUBIC)
+    pixels = (np.asarray(photo, np.float32) - 127) / 128
+    (logits,) = run_model("efficientnet-lite0", input=pixels.transpose(2, 0, 1)[None])
+    scores = np.exp(logits[0] - logits[0].max())
+    return scores / scores.sum()
+
+
+PHOTO_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("photo", "label"),
+    [
+        ("chelsea.png", "tiger cat"),
+        ("coffee.png", "espresso"),
+        ("rocket.jpg", "missile"),
+        ("astronaut.png", "football helmet"),
+    ],
+)
+def test_classify_sees_what_onnx_runtime_sees(functions: Server, photo: str, label: str) -> None:
+    """The right label first, and the probabilities within 0.02."""
+    path = PHOTOS / photo
+    expected = reference_probabilities(Image.open(path))
+    reply = answer(functions, "/classify?top=10", path.read_bytes(), PHOTO_TYPES[path.suffix])
+    assert reply["model"] == {"name": "efficientnet-lite0", "version": "1"}
+    predictions = reply["predictions"]
+    assert len(predictions) == 10
+    assert predictions[0]["label"] == label
+    for prediction in predictions:
+        assert prediction["probability"] == pytest.approx(expected[prediction["index"]], abs=0.02)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_classify_takes_other_formats(functions: Server, form: str) -> None:
+    """As Pillow writes them."""
+    buffer = io.BytesIO()
+    Image.open(PHOTOS / "coffee.png").convert("RGB").save(buffer, form, quality=95)
+    reply = answer(functions, "/classify?top=1", buffer.getvalue(), f"image/{form.lower()}")
+    assert [prediction["label"] for prediction in reply["predictions"]] == ["espresso"]
+
+
+def test_classify_takes_base64(functions: Server) -> None:
+    """A photo in JSON is the photo."""
+    photo = (PHOTOS / "coffee.png").read_bytes()
+    body = json.dumps({"image": base64.b64encode(photo).decode()}).encode()
+    assert answer(functions, "/classify", body, "application/json") == answer(
+        functions, "/classify", photo, "image/png"
+    )
+
+
+def bomb() -> bytes:
+    """The head of a PNG that says it is 30,000 by 30,000 pixels."""
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        import zlib
+
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("function", ["classify", "read"])
+def test_bad_pictures_are_refused(functions: Server, function: str) -> None:
+    """Each with the reason."""
+    photo = (PHOTOS / "coffee.png").read_bytes()
+    path = f"/{function}"
+    problem(functions, path, b"GIF89a nonsense", "image/gif", 415)
+    problem(functions, path, photo, None, 415)
+    problem(functions, path, b"", "image/png", 400)
+    assert "30000" in problem(functions, path, bomb(), "image/png", 413).replace(",", "")
+    assert problem(functions, path, photo[: len(photo) // 2], "image/png", 422)
+    assert problem(functions, path, b"no picture", "image/png", 422)
+    assert "base64" in problem(functions, path, b'{"image": "%%%"}', "application/json", 400)
+
+
+# === embed ===
+
+SENTENCES = [
+    "A man is eating food.",
+    "A man is eating a piece of bread.",
+    "The girl is carrying a baby.",
+    "",
+    "   ",
+    "naïve café — résumé",
+    "Ünïcödé, ÄÖÜ, ß",
+    "你好，世界",
+    "こんにちは世界",
+    "안녕하세요 세계",
+    "Привет, мир!",
+    "مرحبا بالعالم",
+    "שלום עולם",
+    "नमस्ते दुनिया",
+    "😀 emoji 🚀 in text",
+    "tabs\tand\nnew lines\r\n",
+    "control\u0000\u0007 characters",
+    "UPPER lower MiXeD",
+    "numbers 1234567890, 3.14159, -42",
+    "https://example.org/path?query=1#fragment",
+    "an-hyphenated-word and_an_underscored_one",
+    "\"quotes\" 'single' `backticks`",
+    "supercalifragilisticexpialidocious",
+    "x" * 300,
+    "word " * 500,
+    *(f"This is sentence number {number}, about subject {number * 7 % 13}." for number in range(30)),
+]
+
+
+def embed(server: Server, texts: str | list[str], **more: object) -> dict[str, Any]:
+    """The reply of the function."""
+    return answer(server, "/embed", json.dumps({"input": texts, **more}).encode(), "application/json")
+
+
+def test_embed_gives_what_onnx_runtime_gives(functions: Server) -> None:
+    """With the tokenizer that the model was made with."""
+    from tokenizers import Tokenizer
+
+    (path,) = (CACHE / "tokenizers" / "minilm-l6").rglob("tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(128)
+    tokenizer.enable_padding(length=128)
+    reply = embed(functions, SENTENCES)
+    assert [item["index"] for item in reply["data"]] == list(range(len(SENTENCES)))
+    worst = 1.0
+    for text, item in zip(SENTENCES, reply["data"], strict=True):
+        encoding = tokenizer.encode(text)
+        ids, mask = (np.array([values], np.int64) for values in (encoding.ids, encoding.attention_mask))
+        (expected,) = run_model("minilm-l6", input_ids=ids, attention_mask=mask)
+        found = np.array(item["embedding"])
+        assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+        worst = min(worst, float(found @ expected[0]))
+        assert item.get("truncated", False) == bool(encoding.overflowing), text[:40]
+    assert worst >= 0.9999
+
+
+def test_embed_speaks_openais_protocol(functions: Server) -> None:
+    """What its clients read is there; base64 is the same numbers."""
+    reply = embed(functions, "Hello", model="text-embedding-3-small")
+    assert (reply["object"], reply["model"]) == ("list", "minilm-l6")
+    assert reply["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    encoded = embed(functions, "Hello", encoding_format="base64")["data"][0]["embedding"]
+    numbers = np.frombuffer(base64.b64decode(encoded), "<f4")
+    assert numbers == pytest.approx(np.array(reply["data"][0]["embedding"]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"input": []}, {"input": [[1, 2]]}, {"input": 7}, {}, {"input": "x", "dimensions": 3}, {"input": "x", "encoding_format": "x"}],
+)
+def test_embed_refuses_what_it_cannot_do(functions: Server, request_: dict[str, Any]) -> None:
+    """Each with the reason."""
+    assert problem(functions, "/embed", json.dumps(request_).encode(), "application/json", 400)
+
+
+# === identify ===
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"#!/bin/sh\nset -e\nfor file in *.txt; do\n  echo \"$file\"\ndone\n" * 3, "shell"),
+        (b"\xff\xfe\x00", "unknown"),
+        (b"ab", "txt"),
+    ],
+)
+def test_identify_tells_what_a_file_is(functions: Server, content: bytes, kind: str) -> None:
+    """By its content, whatever the content-type says."""
+    for content_type in ("application/octet-stream", None, "image/png"):
+        assert answer(functions, "/identify", content, content_type)["type"] == kind
+
+
+def test_identify_agrees_on_photos(functions: Server) -> None:
+    """The sample photos."""
+    for path in sorted(PHOTOS.iterdir()):
+        reply = answer(functions, "/identify", path.read_bytes(), None)
+        assert reply["mime"] == PHOTO_TYPES[path.suffix]
+        assert reply["confidence"] > 0.9
+
+
+# === listen ===
+
+
+def sound(samples: np.ndarray, rate: int, channels: int = 1) -> bytes:
+    """Samples from -1 to 1 as a WAV file of 16 bits."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").repeat(channels).tobytes())
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_listen_hears_no_speech_in_silence_and_tones(functions: Server, rate: int, channels: int) -> None:
+    """Neither in nothing nor in a chord."""
+    time = np.arange(2 * rate) / rate
+    chord = sum(0.2 * np.sin(2 * np.pi * pitch * time) for pitch in (220.0, 277.2, 329.6))
+    for samples in (np.zeros(2 * rate), chord):
+        reply = answer(functions, "/listen", sound(samples, rate, channels), "audio/wav")
+        assert reply["speech"] == []
+        assert reply["duration"] == pytest.approx(2)
+        assert reply["sampling_rate"] == rate
+
+
+def test_listen_refuses_what_is_no_wav(functions: Server) -> None:
+    """Each with the reason."""
+    good = sound(np.zeros(16000), 16000)
+    problem(functions, "/listen", b"", "audio/wav", 400)
+    problem(functions, "/listen", good, "audio/mpeg", 415)
+    status, _, _ = ask(functions, "/listen", b"RIFF no wav at all", "audio/wav")
+    assert status in (400, 422)
+    # A-law is format 6.
+    status, _, _ = ask(functions, "/listen", good[:20] + b"\x06\x00" + good[22:], "audio/wav")
+    assert status in (400, 422)
+
+
+# === read ===
+
+
+@pytest.mark.parametrize("text", ["Hello World", "Samara 2026"])
+def test_read_reads_a_line(functions: Server, text: str) -> None:
+    """One drawn here, black on white."""
+    font = ImageFont.load_default(size=36)
+    left, top, right, bottom = font.getbbox(text)
+    picture = Image.new("RGB", (round(right - left) + 20, round(bottom - top) + 20), "white")
+    ImageDraw.Draw(picture).text((10 - left, 10 - top), text, "black", font)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    reply = answer(functions, "/read", buffer.getvalue(), "image/png")
+    assert reply["text"].strip() == text
+    assert reply["confidence"] > 0.8
+
+
+# === score ===
+
+
+def test_score_gives_what_onnx_runtime_gives(functions: Server) -> None:
+    """In JSON and CSV, within 1e-5."""
+    rows = np.concatenate([vector.inputs["x"] for vector in CARDS["anomaly-autoencoder"].vectors])
+    (expected,) = run_model("anomaly-autoencoder", x=rows)
+    reply = answer(functions, "/score?threshold=0.5", json.dumps({"rows": rows.tolist()}).encode(), "application/json")
+    assert [result["row"] for result in reply["results"]] == list(range(1, len(rows) + 1))
+    found = [result["score"] for result in reply["results"]]
+    assert found == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-5)
+    assert [result["anomalous"] for result in reply["results"]] == [bool(score > 0.5) for score in expected]
+    table = "\n".join(",".join(map(repr, row)) for row in rows.tolist())
+    status, headers, content = ask(functions, "/score?threshold=0.5", table.encode(), "text/csv", accept="text/csv")
+    assert status == 200
+    assert headers["content-type"].startswith("text/csv")
+    lines = content.decode().split()
+    assert lines[0] == "row,score,anomalous"
+    assert [float(line.split(",")[1]) for line in lines[1:]] == pytest.approx(found)
+
+
+def test_score_names_the_bad_cell(functions: Server) -> None:
+    """Row and column."""
+    row = ",".join(["1"] * 30)
+    bad = ",".join(["1"] * 6 + ["x"] + ["1"] * 23)
+    detail = problem(functions, "/score?header=absent", f"{row}\n{bad}\n".encode(), "text/csv", 400)
+    assert "2" in detail
+    assert "7" in detail
+    assert problem(functions, "/score", b"[[1,2]]", "application/json", 400)
+
+
+# === all ===
+
+
+@pytest.mark.parametrize("function", ["classify", "embed", "identify", "listen", "read", "score"])
+def test_other_methods_are_refused(functions: Server, function: str) -> None:
+    """And what is answered is said."""
+    with functions.connection() as connection:
+        connection.request("PUT", f"/{function}", b"x")
+        reply = connection.getresponse()
+        assert (reply.status, reply.getheader("allow")) == (405, "POST")
+        assert json.loads(reply.read())["status"] == 405
+
+
+def test_routes_are_exact(functions: Server) -> None:
+    """What is below a function's route is not the function's."""
+    with functions.connection() as connection:
+        connection.request("POST", "/embed/more", b"{}")
+        assert connection.getresponse().status == 404
