@@ -57,7 +57,7 @@ run: build ## Compile a model, serve it, classify photos, stop
 	@scripts/run.sh
 
 .PHONY: bench
-bench: build ## Run the benchmarks
+bench: functions ## Run the benchmarks
 	@scripts/setup.sh models bench-tools
 	@$(TIMED) "benchmarks" $(CARGO) run --release $(LOCKED) --package samara-bench
 

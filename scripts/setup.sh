@@ -8,7 +8,7 @@
 #   python        .venv with what fetching models and the demo client need
 #   demo-model    the model and the photos of `make run`       (includes python)
 #   models        all models, labels and photos                (includes python)
-#   test-tools    cargo-nextest; what the Python tests need in .venv
+#   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco
 #   bench-tools   wrk
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
 #   all           all of the above
@@ -29,6 +29,8 @@ LOG=target/setup.log
 # Releases that are known to build with the oldest Rust we take.
 NEXTEST_VERSION=0.9.143
 CARGO_DENY_VERSION=0.20.2
+# What jco runs on.
+NODE_WANTED=18
 
 # logged COMMAND...: runs it with its output in the log; when it fails, shows the log's end.
 logged() {
@@ -336,6 +338,36 @@ set_up_python_tests() {
     step_done
 }
 
+# What `npm ci` installed: a copy of the lock, which goes when npm empties the folder.
+NODE_TESTS=tests/node
+NODE_STAMP=$NODE_TESTS/node_modules/installed-lock.json
+
+set_up_node_tests() {
+    local version
+    step "Node tests: Node $NODE_WANTED or newer, jco as $NODE_TESTS pins it"
+    if ! command -v node >/dev/null; then
+        apt_install "node is not installed" nodejs npm
+    elif ! command -v npm >/dev/null; then
+        apt_install "npm is not installed" npm
+    fi
+    version=$(node --version 2>/dev/null) || fail "node does not run" "install Node $NODE_WANTED or newer with npm"
+    version=${version#v}
+    if ! version_at_least "$version" "$NODE_WANTED"; then
+        fail "node is $version, and $NODE_WANTED is needed" "install a newer one from https://nodejs.org"
+    fi
+    found "node $version ($(command -v node))"
+    if cmp -s "$NODE_TESTS/package-lock.json" "$NODE_STAMP"; then
+        found "packages unchanged: $NODE_TESTS/package-lock.json"
+    else
+        found "installing: $NODE_TESTS/package-lock.json"
+        logged npm --prefix "$NODE_TESTS" ci ||
+            fail "npm could not install what $NODE_TESTS/package-lock.json pins" \
+                "see $LOG; npm's registry must be reachable"
+        cp "$NODE_TESTS/package-lock.json" "$NODE_STAMP"
+    fi
+    step_done
+}
+
 set_up_wrk() {
     step "wrk: makes the load in the benchmarks"
     if ! command -v wrk >/dev/null; then
@@ -378,7 +410,7 @@ usage() {
     sed -n '/^# Usage/,/^#   all/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
-ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests wrk cargo_deny guest_clippy"
+ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests wrk cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
     case $part in
@@ -386,14 +418,14 @@ for part in "${@:-all}"; do
         python) wanted_steps+="python " ;;
         demo-model) wanted_steps+="python demo_model " ;;
         models) wanted_steps+="python models " ;;
-        test-tools) wanted_steps+="nextest python_tests " ;;
+        test-tools) wanted_steps+="nextest python_tests node_tests " ;;
         bench-tools) wanted_steps+="wrk " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;
         all)
             # models brings the demo's model too.
-            wanted_steps+="compilers wasm_toolchain python models nextest python_tests wrk cargo_deny guest_clippy "
+            wanted_steps+="compilers wasm_toolchain python models nextest python_tests node_tests wrk cargo_deny guest_clippy "
             ;;
         -h | --help | help)
             usage

@@ -4,6 +4,7 @@ mod accuracy;
 mod compile;
 mod endurance;
 mod engine;
+mod functions;
 mod http;
 mod imports;
 mod isolation;
@@ -32,6 +33,7 @@ pub const ALL: &[Measurement] = &[
     Measurement { name: "compile", title: "compilation of EfficientNet-Lite0", run: compile::run },
     Measurement { name: "start", title: "process start to the first answer", run: start::run },
     Measurement { name: "isolation", title: "fresh against reused instances", run: isolation::run },
+    Measurement { name: "functions", title: "functions around models", run: functions::run },
     Measurement { name: "http", title: "throughput over HTTP", run: http::run },
     Measurement { name: "endurance", title: "memory and descriptors over 10,000 requests", run: endurance::run },
 ];

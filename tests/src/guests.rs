@@ -65,6 +65,16 @@ pub fn write_with_manifest(directory: &Path, fixture: &str, name: &str) -> PathB
     path
 }
 
+/// The component of `guests/handlers/FIXTURE.wat`, which exports `wasi:http/incoming-handler` and asks no model, written
+/// into a directory.
+pub fn write_handler(directory: &Path, fixture: &str) -> PathBuf {
+    let path = directory.join(format!("{fixture}.wasm"));
+    let text = format!("(module\n{}\n{})", read("handlers/prelude"), read(&format!("handlers/{fixture}")));
+    let module = wat::parse_str(&text).unwrap_or_else(|error| panic!("guests/handlers/{fixture}.wat: {error}"));
+    std::fs::write(&path, lift_to(&module, "function")).unwrap();
+    path
+}
+
 /// The core module of a fixture.
 #[must_use]
 pub fn core_module(fixture: &str, name: &str) -> Vec<u8> {
@@ -72,8 +82,6 @@ pub fn core_module(fixture: &str, name: &str) -> Vec<u8> {
 }
 
 fn parse(fixture: &str, metadata: &[u8]) -> Vec<u8> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    let read = |file: &str| std::fs::read_to_string(directory.join(format!("{file}.wat"))).unwrap();
     let data = metadata.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "\\{byte:02x}");
         text
@@ -82,10 +90,19 @@ fn parse(fixture: &str, metadata: &[u8]) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("guests/{fixture}.wat: {error}"))
 }
 
+fn read(file: &str) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    std::fs::read_to_string(directory.join(format!("{file}.wat"))).unwrap()
+}
+
 fn lift(module: &[u8]) -> Vec<u8> {
+    lift_to(module, "served")
+}
+
+fn lift_to(module: &[u8], world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(checkout().join("wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("served")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = module.to_vec();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()

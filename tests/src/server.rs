@@ -44,6 +44,13 @@ impl Serve {
         Serve::on("127.0.0.1:0", paths)
     }
 
+    /// Serves functions, each with its options.
+    pub fn functions(options: &[&str]) -> Serve {
+        let mut serve = Serve::new::<&str>([]);
+        serve.command.args(options);
+        serve
+    }
+
     /// Serves on a certain address.
     pub fn on<P: AsRef<OsStr>>(address: &str, paths: impl IntoIterator<Item = P>) -> Serve {
         let mut command = samara::command();

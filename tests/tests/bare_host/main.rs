@@ -107,6 +107,32 @@ fn the_fashion_cnn_answers_alike() {
     compare("fashion-cnn");
 }
 
+/// A function linked with its model is a component like any other.
+#[test]
+fn a_linked_function_answers_alike() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = directory.path().join("app.wasm");
+    let function = samara_tests::samara::checkout().join("target/functions/score.wasm");
+    assert!(function.is_file(), "{} is missing: run `make functions`", function.display());
+    let model = models::card("anomaly-autoencoder").compiled();
+    let [function, model, output] = [&function, &model, &app].map(|path| path.to_str().unwrap());
+    samara_tests::samara::run(["link", function, "--model", model, "-o", output]).succeeds();
+    let server = Serve::functions(&["--function", output, "--route", "/score"]).start();
+    let bare = BareHost::start(&app);
+    let (mut ours, mut theirs) = (server.client(), Client::http1(bare.address()));
+    let row = [0.25; 30];
+    for request in [
+        Request::post_json("/score", &json!([row, row])),
+        Request::post_json("/score?threshold=0.5", &json!({"rows": [row]})),
+        Request::post_json("/score", &json!([row, [1.0]])),
+        Request::post("/score", "a,b\n1,2\n").header("content-type", "text/csv"),
+        Request::post("/score", "x").header("content-type", "image/png"),
+        Request::get("/score"),
+    ] {
+        assert_eq!(visible(&theirs.send(&request)), visible(&ours.send(&request)), "{request:?}");
+    }
+}
+
 /// A reply that a host takes in several pieces, and a request that comes in several.
 #[track_caller]
 fn assert_passes_whole(client: &mut Client, server: &mut Client, name: &str, input: &[Tensor]) {

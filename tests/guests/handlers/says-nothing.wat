@@ -1,0 +1,2 @@
+;; Comes back without a reply.
+(func (export "wasi:http/incoming-handler@0.2.0#handle") (param i32 i32))

@@ -1,0 +1,3 @@
+;; Traps at once.
+(func (export "wasi:http/incoming-handler@0.2.0#handle") (param i32 i32)
+  (unreachable))

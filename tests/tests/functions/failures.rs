@@ -1,0 +1,52 @@
+//! What becomes of a function's failures: the request's, and nobody else's.
+
+use std::time::{Duration, Instant};
+
+use samara_tests::guests::write_handler;
+use samara_tests::http::Request;
+use samara_tests::server::Serve;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::{autoencoder, function, text};
+
+#[test]
+fn each_failure_has_its_status_and_reason() {
+    let directory = tempdir().unwrap();
+    let paths = ["loops", "traps", "says-nothing", "grows"].map(|fixture| write_handler(directory.path(), fixture));
+    let (score, model) = (function("score"), autoencoder());
+    let linked = directory.path().join("score.wasm");
+    let words = ["link", text(&score), "--model", text(&model), "-o", text(&linked)];
+    samara_tests::samara::run(words).succeeds();
+    let mut options: Vec<&str> = paths.iter().chain([&linked]).flat_map(|path| ["--function", text(path)]).collect();
+    options.extend(["--deadline-ms", "500", "--memory-mib", "64"]);
+    let server = Serve::functions(&options).start();
+    for (path, status, said) in [
+        ("/loops", 504, "deadline of 500 ms"),
+        ("/traps", 500, "unreachable"),
+        ("/says-nothing", 500, "without a reply"),
+        ("/grows", 503, "64 MiB"),
+    ] {
+        let start = Instant::now();
+        let reply = server.get(path);
+        assert!(start.elapsed() < Duration::from_secs(5), "{path} took {:?}", start.elapsed());
+        assert_eq!(reply.status, status, "{path}: {reply:?}");
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{path}");
+        let problem: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{path}: {problem}");
+        // Nobody else notices.
+        let good = Request::post_json("/score", &serde_json::json!([vec![0.5; 30]]));
+        assert_eq!(server.send(&good).status, 200, "after {path}");
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_the_function_sees_it() {
+    let directory = tempdir().unwrap();
+    let path = write_handler(directory.path(), "traps");
+    let server = Serve::functions(&["--function", text(&path), "--max-body-mib", "1"]).start();
+    let reply = server.send(&Request::post("/traps", vec![0; (1 << 20) + 1]));
+    assert_eq!(reply.status, 413, "{reply:?}");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+}
