@@ -95,6 +95,8 @@ lint: engine ## Run clippy over the host and the guests
 .PHONY: docs
 docs: engine ## Build the documentation, warnings denied
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc $(LOCKED) --workspace --no-deps
+	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation of the guests" $(CARGO) doc $(LOCKED) \
+	    --manifest-path functions/Cargo.toml --workspace --exclude samara-engine --no-deps
 
 .PHONY: deny
 deny: ## Check the dependencies' licences, sources and advisories

@@ -410,7 +410,8 @@ usage() {
     sed -n '/^# Usage/,/^#   all/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
-ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests wrk cargo_deny guest_clippy"
+ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests wrk"
+ALL_STEPS="$ALL_STEPS cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
     case $part in
@@ -425,7 +426,8 @@ for part in "${@:-all}"; do
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;
         all)
             # models brings the demo's model too.
-            wanted_steps+="compilers wasm_toolchain python models nextest python_tests node_tests wrk cargo_deny guest_clippy "
+            wanted_steps+="compilers wasm_toolchain python models nextest python_tests node_tests wrk "
+            wanted_steps+="cargo_deny guest_clippy "
             ;;
         -h | --help | help)
             usage

@@ -6,7 +6,9 @@ import base64
 import io
 import json
 import struct
+import subprocess
 import wave
+import zlib
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ import onnxruntime
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cards import CACHE, CARDS
+from cards import CACHE, CARDS, ROOT
+from conftest import FUNCTIONS
 from serving import Server
 
 PHOTOS = CACHE / "photos"
@@ -120,9 +123,8 @@ def test_classify_takes_base64(functions: Server) -> None:
 
 def bomb() -> bytes:
     """The head of a PNG that says it is 30,000 by 30,000 pixels."""
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        import zlib
 
+    def chunk(kind: bytes, content: bytes) -> bytes:
         checked = kind + content
         return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
 
@@ -189,10 +191,15 @@ def test_embed_gives_what_onnx_runtime_gives(functions: Server) -> None:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.enable_truncation(128)
     tokenizer.enable_padding(length=128)
-    reply = embed(functions, SENTENCES)
-    assert [item["index"] for item in reply["data"]] == list(range(len(SENTENCES)))
+    items = []
+    # A request has ten seconds by default, and a text takes about 60 ms of them.
+    for start in range(0, len(SENTENCES), 11):
+        batch = SENTENCES[start : start + 11]
+        reply = embed(functions, batch)
+        assert [item["index"] for item in reply["data"]] == list(range(len(batch)))
+        items += reply["data"]
     worst = 1.0
-    for text, item in zip(SENTENCES, reply["data"], strict=True):
+    for text, item in zip(SENTENCES, items, strict=True):
         encoding = tokenizer.encode(text)
         ids, mask = (np.array([values], np.int64) for values in (encoding.ids, encoding.attention_mask))
         (expected,) = run_model("minilm-l6", input_ids=ids, attention_mask=mask)
@@ -215,7 +222,14 @@ def test_embed_speaks_openais_protocol(functions: Server) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [{"input": []}, {"input": [[1, 2]]}, {"input": 7}, {}, {"input": "x", "dimensions": 3}, {"input": "x", "encoding_format": "x"}],
+    [
+        {"input": []},
+        {"input": [[1, 2]]},
+        {"input": 7},
+        {},
+        {"input": "x", "dimensions": 3},
+        {"input": "x", "encoding_format": "x"},
+    ],
 )
 def test_embed_refuses_what_it_cannot_do(functions: Server, request_: dict[str, Any]) -> None:
     """Each with the reason."""
@@ -229,7 +243,7 @@ def test_embed_refuses_what_it_cannot_do(functions: Server, request_: dict[str, 
     ("content", "kind"),
     [
         (b"", "empty"),
-        (b"#!/bin/sh\nset -e\nfor file in *.txt; do\n  echo \"$file\"\ndone\n" * 3, "shell"),
+        (b'#!/bin/sh\nset -e\nfor file in *.txt; do\n  echo "$file"\ndone\n' * 3, "shell"),
         (b"\xff\xfe\x00", "unknown"),
         (b"ab", "txt"),
     ],
@@ -336,6 +350,32 @@ def test_score_names_the_bad_cell(functions: Server) -> None:
 
 
 # === all ===
+
+CURL_LINES = [
+    line.strip()
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("    curl ") and any(f"localhost:8080/{name}" in line for name in FUNCTIONS)
+]
+
+
+def test_the_readme_asks_every_function() -> None:
+    """One line each."""
+    assert len(CURL_LINES) == len(FUNCTIONS)
+
+
+@pytest.mark.parametrize("line", CURL_LINES)
+def test_the_lines_of_the_readme_work(functions: Server, line: str) -> None:
+    """As they are there, but for the port."""
+    words = ["bash", "-c", line.replace("localhost:8080", functions.address).replace("curl ", "curl -sSf ", 1)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    reply = json.loads(done.stdout)
+    if "/listen" in line:
+        assert len(reply["speech"]) == 1
+    if "/score" in line:
+        assert [result["anomalous"] for result in reply["results"]] == [False, True]
+    if "/read" in line:
+        assert reply["text"].strip()
 
 
 @pytest.mark.parametrize("function", ["classify", "embed", "identify", "listen", "read", "score"])

@@ -3,10 +3,10 @@
 jco translates a component to JavaScript and core modules of WebAssembly, and serves it with the `wasi:http` of its
 preview2-shim. `tests/node` pins it; `scripts/setup.sh test-tools` installs it.
 
-The components are compiled with `--simd baseline`. Node 20 has relaxed SIMD only behind a flag: its V8 refuses a default
-component with "simd opcode not available, enable with --experimental-relaxed-simd". With
-`JCO_RUN_ARGS=--experimental-wasm-relaxed-simd` in jco's environment, it runs that one too. Node 18 cannot: its V8 does not
-know all of the final opcodes. The baseline needs no flag on either, and no option of jco.
+The components are compiled with `--simd baseline`. Node 20 has relaxed SIMD only behind a flag: its V8 refuses a
+default component with "simd opcode not available, enable with --experimental-relaxed-simd". With
+`JCO_RUN_ARGS=--experimental-wasm-relaxed-simd` in jco's environment, it runs that one too. Node 18 cannot: its V8 does
+not know all of the final opcodes. The baseline needs no flag on either, and no option of jco.
 
 jco 1.17 is the last with few dependencies, and runs on Node 18, which Debian 12 has; 1.35 serves these components too,
 from Node 20.19 on. What 1.17 lacks: one instance answers all requests (1.35 makes one for each with

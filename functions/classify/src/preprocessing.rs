@@ -18,7 +18,7 @@ const CROP_SHARE: f64 = 224.0 / 256.0;
 const MEAN: f32 = 127.0;
 const SCALE: f32 = 128.0;
 
-/// The model's input, FP32[1,3,224,224]: (value - 127) / 128 of the red, the green and the blue plane of
+/// The model's input, `FP32[1,3,224,224]`: (value - 127) / 128 of the red, the green and the blue plane of
 /// [`centre`]. As in the reference implementation of EfficientNet-Lite
 /// (<https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite>).
 ///

@@ -12,7 +12,7 @@
 //! takes at the model's height of 48 rows, of the `input_width` that the model was given; a line that is too long for the
 //! model was `squeezed` to fit.
 //!
-//! The model is one like PP-OCRv4's recogniser: [`line`] prepares its input, and [`ctc`] reads its output. Its labels are
+//! The model is one like PP-OCRv4's recogniser: [`mod@line`] prepares its input, and [`ctc`] reads its output. Its labels are
 //! the characters, with CTC's blank in front and the space at the end.
 
 pub mod ctc;

@@ -4,5 +4,6 @@ pub mod compile;
 pub mod infer;
 pub mod inspect;
 pub mod link;
+pub mod new;
 pub mod serve;
 pub mod spin;

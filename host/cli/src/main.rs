@@ -7,6 +7,7 @@ mod format;
 mod functions;
 mod npy;
 mod options;
+mod template;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => commands::compile::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Infer(arguments) => commands::infer::run(&arguments),
+        Command::New(arguments) => commands::new::run(&arguments),
         Command::Spin(arguments) => commands::spin::run(&arguments),
         Command::Link(arguments) => commands::link::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

@@ -11,6 +11,8 @@ use samara_compiler::InputShape;
 use samara_runtime::Config;
 use samara_server::FunctionRoute;
 
+use crate::template::ProjectName;
+
 /// Serverless inference on WebAssembly: an ONNX model becomes a component that answers HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "samara", version, propagate_version = true)]
@@ -27,6 +29,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
+    /// Write a project for a function around a model, with all that it needs to be built.
+    New(NewOptions),
     /// Make a component of a function, and one of the function and its model: it then runs on any host by itself.
     Link(LinkOptions),
     /// Write an application for Spin: models, and functions that ask them.
@@ -111,6 +115,21 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub cache: CacheOptions,
     /// Print where the server listens, and what it serves, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct NewOptions {
+    /// The project's name, and its crate's: small letters and digits, in words joined by hyphens.
+    pub name: ProjectName,
+    /// The model that the function asks; its signature is what is written for. Without one, an example is.
+    #[arg(long, value_name = "MODEL.wasm")]
+    pub model: Option<PathBuf>,
+    /// The directory that the project goes to [default: its name, in the current directory].
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Print what was written as JSON.
     #[arg(long)]
     pub json: bool,
 }

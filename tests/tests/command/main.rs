@@ -4,4 +4,5 @@
 
 mod infer;
 mod inspect;
+mod new;
 mod usage;

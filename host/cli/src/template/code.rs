@@ -29,9 +29,10 @@ pub struct Tensor {
     /// The same, as an identifier.
     ident: String,
     datatype: &'static str,
-    /// The type of a number in Rust, and a zero of it.
+    /// The type of a number in Rust, and a zero and a one of it.
     element: &'static str,
     zero: &'static str,
+    one: &'static str,
     /// The function of the SDK that makes such a tensor.
     make: &'static str,
     /// Its extents as the signature has them, and as a literal.
@@ -75,11 +76,11 @@ pub fn tensors(signature: &Signature, samples: &[Vec<u64>]) -> Result<(Vec<Tenso
 
 impl Tensor {
     fn new(kind: &str, spec: &TensorSpec, sample: Option<&[u64]>, used: &mut BTreeSet<String>) -> Result<Tensor> {
-        let (element, zero, make) = match spec.datatype {
-            Datatype::Fp32 => ("f32", "0.0", "fp32"),
-            Datatype::Int32 => ("i32", "0", "int32"),
-            Datatype::Int64 => ("i64", "0", "int64"),
-            Datatype::Uint8 => ("u8", "0", "uint8"),
+        let (element, zero, one, make) = match spec.datatype {
+            Datatype::Fp32 => ("f32", "0.0", "1.0", "fp32"),
+            Datatype::Int32 => ("i32", "0", "1", "int32"),
+            Datatype::Int64 => ("i64", "0", "1", "int64"),
+            Datatype::Uint8 => ("u8", "0", "1", "uint8"),
             other => bail!(
                 "the model's {kind} `{}` is {other}: a function can be written for FP32, INT64, INT32 and UINT8 only",
                 spec.name
@@ -107,6 +108,7 @@ impl Tensor {
             datatype: spec.datatype.name(),
             element,
             zero,
+            one,
             make,
             shape: format!("[{}]", extents.join(",")),
             shape_literal: format!("[{}]", extents.join(", ")),
