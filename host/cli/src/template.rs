@@ -9,8 +9,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use samara_artifact::{Manifest, Signature};
 use serde::Serialize;
@@ -118,9 +116,9 @@ pub fn project(name: &ProjectName, model: Option<&Model<'_>>) -> Result<Project>
     };
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment
-        .set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build()?);
-    let blanks = Value::from(Serde(blanks));
+    environment.set_keep_trailing_newline(true);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
     let mut files = Vec::new();
     for &(path, template) in TEMPLATES {
         let filled = environment.render_str(template, &blanks);

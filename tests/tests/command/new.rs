@@ -108,7 +108,10 @@ fn a_project_is_tested_and_built_and_answers() {
 fn names_and_shapes_of_all_kinds_make_code_that_works() {
     let directory = tempdir().unwrap();
     let model = directory.path().join("model.wasm");
-    let signature = r#"input.1 INT64[-1,-1], type UINT8[2], X FP32[], x FP32[-1,3], a "b" INT32[1] -> 2 INT32[1,3], score FP32[-1], x UINT8[]"#;
+    let signature = concat!(
+        r#"input.1 INT64[-1,-1], type UINT8[2], X FP32[], x FP32[-1,3], a "b" INT32[1]"#,
+        " -> 2 INT32[1,3], score FP32[-1], x UINT8[]"
+    );
     write_model(&model, signature, &[&[1, 7], &[2], &[], &[2, 3], &[1]]);
     let project = directory.path().join("project");
     let words = ["new", "any", "--model", text(&model), "-o", text(&project)];

@@ -5,8 +5,9 @@ use samara_tests::samara::{self, assert_says};
 #[test]
 fn help_names_the_subcommands() {
     let run = samara::run(["--help"]).succeeds();
-    assert_says(&run.stdout, &["compile", "serve", "infer", "inspect"]);
-    for subcommand in ["compile", "serve", "infer", "inspect"] {
+    let subcommands = ["compile", "serve", "infer", "link", "new", "spin", "inspect"];
+    assert_says(&run.stdout, &subcommands);
+    for subcommand in subcommands {
         let run = samara::run([subcommand, "--help"]).succeeds();
         assert_says(&run.stdout, &["Usage", "--json"]);
     }
