@@ -9,7 +9,7 @@ mod statistics;
 use serde::{Deserialize, Serialize};
 
 pub use self::config::model_config;
-pub use self::statistics::{DurationStatistic, ModelStatistics, statistics};
+pub use self::statistics::{DurationStatistic, FunctionStatistics, ModelStatistics, statistics};
 use crate::object::Object;
 use crate::{Error, ModelMetadata, TensorSpec};
 

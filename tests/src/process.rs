@@ -53,8 +53,9 @@ pub struct Mapping {
     pub path: PathBuf,
     /// Bytes of address space.
     pub bytes: u64,
-    /// Bytes that are resident because the process wrote them, and so are no longer shared with the file.
-    pub dirty_bytes: u64,
+    /// Bytes that are the process's own because it wrote them, and so are no longer shared with the file. A page of a file
+    /// that waits to be written to the disk is dirty too, but still the file's.
+    pub written_bytes: u64,
 }
 
 /// Every file that a process has mapped.
@@ -75,10 +76,10 @@ pub fn mappings(process: u32) -> Vec<Mapping> {
             listed = path.starts_with('/');
             if listed {
                 let path = Path::new(path).to_owned();
-                mappings.push(Mapping { permissions, path, bytes: to - from, dirty_bytes: 0 });
+                mappings.push(Mapping { permissions, path, bytes: to - from, written_bytes: 0 });
             }
-        } else if listed && first == "Private_Dirty:" {
-            mappings.last_mut().unwrap().dirty_bytes = kilobytes(line.split_once(':').unwrap().1);
+        } else if listed && first == "Anonymous:" {
+            mappings.last_mut().unwrap().written_bytes = kilobytes(line.split_once(':').unwrap().1);
         }
     }
     mappings

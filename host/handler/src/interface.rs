@@ -19,7 +19,7 @@ const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 const HANDLER: &str = "wasi:http/handler@0.3.";
 
 /// What guests are given, as the beginnings of interfaces' names.
-const GRANTED: [&str; 14] = [
+const GRANTED: [&str; 10] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
@@ -30,10 +30,6 @@ const GRANTED: [&str; 14] = [
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",
-    "wasi:http/incoming-handler@0.2.",
-    "wasi:http/handler@0.3.",
-    "wasi:clocks@",
-    "wasi:random@",
 ];
 
 // === impl Interface ===

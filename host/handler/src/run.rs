@@ -36,25 +36,30 @@ pub async fn run(
     let _running = shared.ticker.running();
     let (head, given) = proxy::channel();
     let mut reply = Some(reply);
+    let mut refused = None;
     let result = {
         let instance = answer(&mut store, component, request, head);
         let forwarded = async {
-            // What the instance gave, or nothing if it ended before it gave anything.
-            if let Ok(Ok(response)) = given.await
-                && let Some(reply) = reply.take()
-            {
-                // If nobody waits any more, the reply is for nobody.
-                let _ = reply.send(Ok(response));
+            match given.await {
+                Ok(Ok(response)) => {
+                    if let Some(reply) = reply.take() {
+                        // If nobody waits any more, the reply is for nobody.
+                        let _ = reply.send(Ok(response));
+                    }
+                }
+                Ok(Err(error)) => refused = Some(error),
+                // The instance ended before it gave anything.
+                Err(_) => {}
             }
         };
         let both = async { tokio::join!(instance, forwarded).0 };
         tokio::time::timeout(deadline, both).await
     };
     let Some(reply) = reply else { return };
-    let error = match result {
-        Err(_) => HandleError::Deadline { deadline },
-        Ok(Ok(())) => HandleError::Failed("it ended without a reply".to_owned()),
-        Ok(Err(error)) => explain(&error, &store, shared, deadline),
+    let error = match (result, refused) {
+        (Err(_), _) => HandleError::Deadline { deadline },
+        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => explain(&error, &store, shared, deadline),
+        (Ok(Ok(())), None) => HandleError::Failed("it ended without a reply".to_owned()),
     };
     drop(store);
     let _ = reply.send(Err(error));

@@ -134,12 +134,13 @@ impl Service {
             Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.name, true),
             Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?),
             Route::ModelStats { name, version: Some(version) } => {
-                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[])
+                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[], &[])
             }
-            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[]),
+            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[], &[]),
             Route::AllStats => {
                 let models: Vec<Arc<Served>> = self.repository.models().cloned().collect();
-                statistics(&models, &self.counters.read())
+                let functions: Vec<Arc<Function>> = self.functions.iter().cloned().collect();
+                statistics(&models, &functions, &self.counters.read())
             }
             Route::Infer { .. } | Route::RepositoryIndex => {
                 return Err(Error::Internal("a route that needs a body".to_owned()));
@@ -187,7 +188,7 @@ fn head_bytes(head: &Parts) -> usize {
     line + headers
 }
 
-fn statistics(models: &[Arc<Served>], server_limits: &[(&str, u64)]) -> Vec<u8> {
+fn statistics(models: &[Arc<Served>], functions: &[Arc<Function>], server_limits: &[(&str, u64)]) -> Vec<u8> {
     let limits: Vec<_> = models.iter().map(|served| served.counters.limits()).collect();
     let rows: Vec<_> = models
         .iter()
@@ -197,7 +198,14 @@ fn statistics(models: &[Arc<Served>], server_limits: &[(&str, u64)]) -> Vec<u8> 
             served.counters.read(&metadata.name, &metadata.version, limits)
         })
         .collect();
-    bodies::statistics(&rows, server_limits)
+    let routes: Vec<_> =
+        functions.iter().map(|function| (function.route.to_string(), function.counters.limits())).collect();
+    let function_rows: Vec<_> = functions
+        .iter()
+        .zip(&routes)
+        .map(|(function, (route, limits))| function.counters.read_function(&function.name, route, limits))
+        .collect();
+    bodies::statistics(&rows, &function_rows, server_limits)
 }
 
 fn json(body: Vec<u8>) -> Reply {

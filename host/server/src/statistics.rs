@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use samara_protocol::Error;
-use samara_protocol::repository::{DurationStatistic, ModelStatistics};
+use samara_protocol::repository::{DurationStatistic, FunctionStatistics, ModelStatistics};
 use samara_runtime::InferError;
 
 /// A sum of durations.
@@ -142,6 +142,24 @@ impl ModelCounters {
             compute_input: self.compute_input.read(),
             compute_infer: self.compute_infer.read(),
             compute_output: self.compute_output.read(),
+            limits,
+        }
+    }
+
+    /// The same of a function.
+    pub fn read_function<'a>(
+        &self,
+        name: &'a str,
+        route: &'a str,
+        limits: &'a [(&'static str, u64)],
+    ) -> FunctionStatistics<'a> {
+        FunctionStatistics {
+            name,
+            route,
+            success: self.success.read(),
+            fail: self.fail.read(),
+            queue: self.queue.read(),
+            compute: self.compute_infer.read(),
             limits,
         }
     }

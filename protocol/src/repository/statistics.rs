@@ -43,9 +43,30 @@ pub struct ModelStatistics<'a> {
     pub limits: &'a [(&'a str, u64)],
 }
 
+/// What has happened to one function since the server started: an addition to Triton's form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionStatistics<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// Where it is served.
+    pub route: &'a str,
+    /// Requests that it answered, whatever it said.
+    pub success: DurationStatistic,
+    /// Requests that it did not answer.
+    pub fail: DurationStatistic,
+    /// Waiting for a place to run.
+    pub queue: DurationStatistic,
+    /// Running.
+    pub compute: DurationStatistic,
+    /// How often each limit was met, by the limit's name.
+    pub limits: &'a [(&'a str, u64)],
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     model_stats: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    function_stats: Vec<FunctionRow<'a>>,
     #[serde(skip_serializing_if = "Counters::is_empty")]
     server_limits: Counters<'a>,
 }
@@ -59,6 +80,17 @@ struct Row<'a> {
     execution_count: u64,
     inference_stats: Durations,
     batch_stats: [(); 0],
+    limits: Counters<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionRow<'a> {
+    name: &'a str,
+    route: &'a str,
+    success: DurationStatistic,
+    fail: DurationStatistic,
+    queue: DurationStatistic,
+    compute: DurationStatistic,
     limits: Counters<'a>,
 }
 
@@ -78,10 +110,14 @@ struct Counters<'a>(&'a [(&'a str, u64)]);
 /// [`Route::AllStats`](crate::Route::AllStats). No batch is ever made of several requests, so `batch_stats`
 /// is empty.
 ///
-/// `server_limits` says how often each limit was met that is no model's, by the limit's name: an addition to
-/// Triton's form, absent where there is none.
+/// `functions` are the functions that are served beside the models, and `server_limits` says how often each limit was met
+/// that is no model's, by the limit's name: additions to Triton's form, absent where there is none.
 #[must_use]
-pub fn statistics(models: &[ModelStatistics<'_>], server_limits: &[(&str, u64)]) -> Vec<u8> {
+pub fn statistics(
+    models: &[ModelStatistics<'_>],
+    functions: &[FunctionStatistics<'_>],
+    server_limits: &[(&str, u64)],
+) -> Vec<u8> {
     let model_stats = models
         .iter()
         .map(|model| Row {
@@ -102,7 +138,19 @@ pub fn statistics(models: &[ModelStatistics<'_>], server_limits: &[(&str, u64)])
             limits: Counters(model.limits),
         })
         .collect();
-    to_body(&Body { model_stats, server_limits: Counters(server_limits) })
+    let function_stats = functions
+        .iter()
+        .map(|function| FunctionRow {
+            name: function.name,
+            route: function.route,
+            success: function.success,
+            fail: function.fail,
+            queue: function.queue,
+            compute: function.compute,
+            limits: Counters(function.limits),
+        })
+        .collect();
+    to_body(&Body { model_stats, function_stats, server_limits: Counters(server_limits) })
 }
 
 // === impl Counters ===

@@ -24,7 +24,7 @@ fn each_failure_has_its_status_and_reason() {
     for (path, status, said) in [
         ("/loops", 504, "deadline of 500 ms"),
         ("/traps", 500, "unreachable"),
-        ("/says-nothing", 500, "without a reply"),
+        ("/says-nothing", 500, "response-outparam"),
         ("/grows", 503, "64 MiB"),
     ] {
         let start = Instant::now();
@@ -39,6 +39,15 @@ fn each_failure_has_its_status_and_reason() {
         let good = Request::post_json("/score", &serde_json::json!([vec![0.5; 30]]));
         assert_eq!(server.send(&good).status, 200, "after {path}");
     }
+    // Each is counted.
+    let rows = server.get("/v2/models/stats").expect(200).json()["function_stats"].clone();
+    let row = |route: &str| rows.as_array().unwrap().iter().find(|row| row["route"] == route).unwrap().clone();
+    for (route, limit) in [("/loops", "deadline"), ("/traps", "trap"), ("/says-nothing", "trap"), ("/grows", "memory")]
+    {
+        assert_eq!(row(route)["limits"][limit], 1, "{route}: {rows}");
+        assert_eq!(row(route)["fail"]["count"], 1, "{route}: {rows}");
+    }
+    assert_eq!(row("/score")["success"]["count"], 4, "{rows}");
 }
 
 #[test]
