@@ -12,6 +12,8 @@ use samara_tests::models;
 use samara_tests::samara::{assert_says, checkout, run};
 use serde::Deserialize;
 use tempfile::tempdir;
+use wasmtime::component::{Component as WasmComponent, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 use crate::{autoencoder, function, text};
 
@@ -153,6 +155,30 @@ fn the_manifest_of_this_repository_holds() {
         } else {
             check_component(&models::card(id).compiled(), &BTreeMap::new(), &root);
         }
+    }
+}
+
+/// Spin's limits: 10 MB of what Wasmtime keeps for an instance, 4 GiB of memory, two tables a module.
+#[test]
+fn a_linked_function_starts_within_spins_pool() {
+    let directory = tempdir().unwrap();
+    let app = directory.path().join("app.wasm");
+    let (function, model) = (function("score"), autoencoder());
+    run(["link", text(&function), "--model", text(&model), "-o", text(&app)]).succeeds();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(10)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_memory_size(4 << 30)
+        .max_tables_per_module(2);
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config).unwrap();
+    let component = WasmComponent::from_file(&engine, &app).unwrap();
+    let mut linker = Linker::<()>::new(&engine);
+    linker.define_unknown_imports_as_traps(&component).unwrap();
+    for _ in 0..20 {
+        linker.instantiate(Store::new(&engine, ()), &component).unwrap();
     }
 }
 
