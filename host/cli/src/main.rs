@@ -19,6 +19,11 @@ use crate::options::{Command, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // Who reads only the first lines of an output gets those, and the command ends without a word. A server must outlive
+    // clients that go away.
+    if !matches!(options.command, Command::Serve(_)) {
+        sigpipe::reset();
+    }
     tracing_subscriber::fmt()
         .with_env_filter(
             EnvFilter::builder()

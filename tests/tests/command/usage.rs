@@ -29,6 +29,18 @@ fn bad_usage_has_a_code_of_its_own() {
     }
 }
 
+/// As in `samara inspect MODEL.wasm | head -n 1`.
+#[test]
+fn whoever_stops_reading_hears_no_more() {
+    let component = samara_tests::models::twice();
+    let mut command = samara::command();
+    command.arg("inspect").arg(&component).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 /// What the system said is said once.
 #[test]
 fn a_cause_is_told_once() {
