@@ -91,7 +91,10 @@ impl Config {
             // Only pages that were written are reset, where the kernel can tell which (Linux 6.7).
             .pagemap_scan(Enabled::Auto);
         let mut config = Config::code_generation();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        config
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            // A model's calls are synchronous: no store needs what asynchronous ones do.
+            .concurrency_support(false);
         config
     }
 }
