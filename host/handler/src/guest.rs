@@ -1,7 +1,8 @@
 //! What an instance carries on the host's side, and what it is given.
 
+use samara_runtime::MemoryLimit;
+use wasmtime::Engine;
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine, ResourceLimiter};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -11,9 +12,8 @@ pub struct Guest {
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: NoRequests,
-    memory_limit: usize,
-    /// Whether the instance asked for more memory than it may have.
-    pub memory_refused: bool,
+    /// How much each of its memories may have.
+    pub memory: MemoryLimit,
 }
 
 /// Lets no request out.
@@ -32,17 +32,10 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 // === impl Guest ===
 
 impl Guest {
-    pub fn new(memory_limit: usize) -> Guest {
+    pub fn new(memory: MemoryLimit) -> Guest {
         // What a guest prints is its log; standard output belongs to the command.
         let wasi = WasiCtx::builder().stdout(wasmtime_wasi::cli::stderr()).inherit_stderr().build();
-        Guest {
-            wasi,
-            http: WasiHttpCtx::new(),
-            table: ResourceTable::new(),
-            hooks: NoRequests,
-            memory_limit,
-            memory_refused: false,
-        }
+        Guest { wasi, http: WasiHttpCtx::new(), table: ResourceTable::new(), hooks: NoRequests, memory }
     }
 }
 
@@ -55,19 +48,6 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
-    }
-}
-
-impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.memory_limit;
-        self.memory_refused |= !allowed;
-        Ok(allowed)
-    }
-
-    fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables already.
-        Ok(true)
     }
 }
 

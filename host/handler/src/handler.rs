@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use samara_artifact::Inspection;
-use samara_runtime::{CodeKey, CodeOrigin};
+use samara_runtime::{CodeKey, CodeOrigin, MemoryLimit};
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime::component::Component;
@@ -72,9 +72,7 @@ impl Handler {
     /// The head of the reply goes to `reply` as soon as the instance has given it, and its body follows as the instance
     /// writes it. What is returned is ready when the instance has come to its end, and has been reset.
     ///
-    /// # Errors
-    ///
-    /// Why there was no reply, if there was none; a failure after the head of the reply ends its body instead.
+    /// Where there is no reply, `reply` is told why; a failure after the head of the reply ends its body instead.
     pub async fn handle(
         &self,
         request: Request,
@@ -83,8 +81,8 @@ impl Handler {
     ) {
         let Inner { runtime, component, .. } = &*self.inner;
         let limits = &runtime.shared.limits;
-        let mut store = Store::new(&runtime.shared.engine, Guest::new(limits.memory_bytes));
-        store.limiter(|guest| guest);
+        let mut store = Store::new(&runtime.shared.engine, Guest::new(MemoryLimit::new(limits.memory_bytes)));
+        store.limiter(|guest| &mut guest.memory);
         run::run(store, component, &runtime.shared, request, deadline, reply).await;
     }
 }

@@ -46,13 +46,7 @@ impl HandlerRuntime {
     /// Sets up a runtime. As for models, a cache directory that cannot be used costs time and nothing else.
     pub fn new(config: &Config) -> Result<HandlerRuntime, RuntimeError> {
         let engine = Engine::new(&config::wasmtime(config)).map_err(RuntimeError::Engine)?;
-        let cache = config.cache_directory.as_deref().and_then(|directory| match CodeCache::open(directory) {
-            Ok(cache) => Some(cache),
-            Err(error) => {
-                tracing::warn!(%error, "machine code is not cached");
-                None
-            }
-        });
+        let cache = config.open_cache();
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
         let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };

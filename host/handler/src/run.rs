@@ -94,7 +94,7 @@ async fn answer(
 
 /// What an error of Wasmtime means to whoever wanted a reply.
 fn explain(error: &wasmtime::Error, store: &Store<Guest>, shared: &Shared, deadline: Duration) -> HandleError {
-    if store.data().memory_refused {
+    if store.data().memory.is_exceeded() {
         return HandleError::Memory { limit_bytes: shared.limits.memory_bytes };
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {

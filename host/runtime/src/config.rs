@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use crate::CodeCache;
+
 /// How a runtime is set up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -50,6 +52,18 @@ impl Config {
         set("SAMARA_CACHE_DIR")
             .or_else(|| Some(set("XDG_CACHE_HOME")?.join("samara")))
             .or_else(|| Some(set("HOME")?.join(".cache").join("samara")))
+    }
+
+    /// The code cache in the directory that is set. One that cannot be used costs time and nothing else, and is told in
+    /// the log.
+    pub fn open_cache(&self) -> Option<CodeCache> {
+        match CodeCache::open(self.cache_directory.as_deref()?) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(%error, "machine code is not cached");
+                None
+            }
+        }
     }
 
     /// Wasmtime's settings that decide about the machine code; the same wherever Samara compiles.

@@ -10,9 +10,9 @@ mod cache;
 mod config;
 mod deadline;
 mod error;
-mod host;
 mod identity;
 mod instance;
+mod memory_limit;
 mod model;
 
 pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
@@ -20,6 +20,7 @@ pub use config::{Config, Limits};
 pub use deadline::{Running, Ticker};
 pub use error::{InferError, LoadError, RuntimeError};
 pub use instance::Instance;
+pub use memory_limit::MemoryLimit;
 pub use model::{CodeOrigin, Model};
 
 use std::path::Path;
@@ -27,8 +28,6 @@ use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
-
-use crate::host::Host;
 
 /// What all models of a process share. Cloning it is cheap.
 #[derive(Clone)]
@@ -38,7 +37,7 @@ pub struct Runtime {
 
 struct Shared {
     engine: Engine,
-    linker: Linker<Host>,
+    linker: Linker<MemoryLimit>,
     limits: Limits,
     /// Absent where code is not cached.
     cache: Option<CodeCache>,
@@ -54,16 +53,7 @@ impl Runtime {
     /// in the log.
     pub fn new(config: &Config) -> Result<Runtime, RuntimeError> {
         let engine = Engine::new(&config.wasmtime()).map_err(RuntimeError::Engine)?;
-        let cache = match &config.cache_directory {
-            None => None,
-            Some(directory) => match CodeCache::open(directory) {
-                Ok(cache) => Some(cache),
-                Err(error) => {
-                    tracing::warn!(%error, "machine code is not cached");
-                    None
-                }
-            },
-        };
+        let cache = config.open_cache();
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = Linker::new(&engine);
         let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };

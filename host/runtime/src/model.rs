@@ -11,8 +11,8 @@ use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::{MODEL_INTERFACE, ServedPre};
 use crate::cache::{About, CodeKey};
-use crate::host::Host;
 use crate::identity::Identity;
+use crate::memory_limit::MemoryLimit;
 use crate::{InferError, Instance, LoadError, Runtime};
 
 /// A model that instances can be made of. Cloning it is cheap.
@@ -23,7 +23,7 @@ pub struct Model {
 
 struct Inner {
     runtime: Runtime,
-    component: ServedPre<Host>,
+    component: ServedPre<MemoryLimit>,
     metadata: Arc<ModelMetadata>,
     manifest: Option<Manifest>,
     origin: CodeOrigin,
@@ -107,7 +107,7 @@ impl Model {
         // The typed export calls none of its imports, which serve the HTTP export beside it.
         let mut linker = runtime.shared.linker.clone();
         linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;
-        let prepared: InstancePre<Host> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
+        let prepared: InstancePre<MemoryLimit> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
         let component = ServedPre::new(prepared)
             .map_err(|error| LoadError::MissingExport { interface: MODEL_INTERFACE, reason: format!("{error:#}") })?;
         let mut inner = Inner {
@@ -157,8 +157,8 @@ impl Model {
 impl Inner {
     fn instantiate(&self) -> Result<Instance, InferError> {
         let limits = &self.runtime.shared.limits;
-        let mut store = Store::new(&self.runtime.shared.engine, Host::new(limits.memory_bytes));
-        store.limiter(|host| host);
+        let mut store = Store::new(&self.runtime.shared.engine, MemoryLimit::new(limits.memory_bytes));
+        store.limiter(|limit| limit);
         Instance::new(self.runtime.clone(), Arc::clone(&self.metadata), store, &self.component)
     }
 }

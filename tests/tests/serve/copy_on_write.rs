@@ -40,7 +40,7 @@ fn memory_is_mapped_copy_on_write() {
 }
 
 /// What inferences write is kept together in few runs of pages, which a slot keeps: where there are more than Wasmtime
-/// keeps track of, all further pages are given back and fault again, 2,500 of them for this model.
+/// keeps track of, all further pages are given back and fault again.
 #[test]
 fn a_slot_that_served_before_has_its_pages() {
     const ROUNDS: u64 = 20;
