@@ -33,8 +33,8 @@ toolchain:
 	@scripts/setup.sh toolchain
 
 .PHONY: engine
-engine: toolchain ## Build the engine, the guest that runs models, to wasm
-	@$(TIMED) "build the engine" functions/build.sh engine
+engine: toolchain ## Build the engine, the guest that runs models, and the adapter, to wasm
+	@$(TIMED) "build the engine and the adapter" functions/build.sh engine nn
 
 .PHONY: build
 build: engine ## Build the command: target/release/samara

@@ -1,20 +1,27 @@
-//! Tells where the engine's two builds are, which this crate carries.
+//! Tells where the guests are which this crate carries: the engine's two builds, and the adapter.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// The variable that names a guest to the crate, and where `functions/build.sh` leaves the guest.
+const GUESTS: [(&str, &str); 3] = [
+    ("SAMARA_ENGINE_RELAXED", "engine/samara-engine-relaxed.wasm"),
+    ("SAMARA_ENGINE_BASELINE", "engine/samara-engine-baseline.wasm"),
+    ("SAMARA_NN_ADAPTER", "nn/samara-nn-adapter.wasm"),
+];
+
 fn main() -> ExitCode {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let directory = manifest.join("../../functions/target/engine");
-    for simd in ["relaxed", "baseline"] {
-        let module = directory.join(format!("samara-engine-{simd}.wasm"));
+    let directory = manifest.join("../../functions/target");
+    for (variable, file) in GUESTS {
+        let module = directory.join(file);
         println!("cargo::rerun-if-changed={}", module.display());
         if !module.is_file() {
-            println!("cargo::error=the engine is not built: {} is missing; run `make engine`", module.display());
+            println!("cargo::error=a guest is not built: {} is missing; run `make engine`", module.display());
             return ExitCode::FAILURE;
         }
-        println!("cargo::rustc-env=SAMARA_ENGINE_{}={}", simd.to_uppercase(), module.display());
+        println!("cargo::rustc-env={variable}={}", module.display());
     }
     ExitCode::SUCCESS
 }

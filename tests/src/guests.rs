@@ -56,8 +56,9 @@ pub fn write_with_manifest(directory: &Path, fixture: &str, name: &str) -> PathB
         inputs: specs("x"),
         outputs: specs("y"),
         sample: vec![vec![1]],
-        cost: Cost::default(),
+        cost: Some(Cost::default()),
         labels: None,
+        nn: None,
     };
     let mut component = component(fixture, name);
     manifest.append_to(&mut component).unwrap();

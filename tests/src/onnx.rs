@@ -51,6 +51,13 @@ impl Graph {
         self
     }
 
+    /// With one more output, of which nothing but the name is declared.
+    #[must_use]
+    pub fn undeclared_output(mut self, name: &str) -> Graph {
+        self.0.output.push(ValueInfoProto { name: name.to_owned(), ..ValueInfoProto::default() });
+        self
+    }
+
     /// With one more node, named after its operator and its first output.
     #[must_use]
     pub fn node(self, operator: &str, inputs: &[&str], outputs: &[&str]) -> Graph {

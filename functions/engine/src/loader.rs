@@ -16,22 +16,20 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use samara_protocol::{ModelMetadata, TensorSpec};
+use samara_model::{Exchange, Model};
+use samara_protocol::ModelMetadata;
 use serde::{Deserialize, Serialize};
 use tract_nnef::ast::quant::parse_quantization;
 use tract_nnef::ast::{Identifier, ProtoModel};
 use tract_nnef::internal::*;
 
 use crate::ALLOCATOR;
-use crate::graph::{self, Graph};
+use crate::graph::Graph;
 
 /// What the host declares about the model: the first argument of [`samara_load`], in JSON.
 #[derive(Deserialize)]
 struct Declaration {
-    name: String,
-    version: String,
-    inputs: Vec<TensorSpec>,
-    outputs: Vec<TensorSpec>,
+    model: ModelMetadata,
     labels: Vec<String>,
     /// Whether the graph takes one item of a batch at a time.
     per_item: bool,
@@ -48,7 +46,7 @@ struct Report {
 
 #[derive(Default)]
 struct Loader {
-    buffer: Vec<u8>,
+    exchange: Exchange,
     /// Made once: its standard library is a text that takes long to parse.
     framework: OnceCell<Nnef>,
     graph: Option<String>,
@@ -56,7 +54,6 @@ struct Loader {
     resources: HashMap<String, Arc<dyn Resource>>,
     /// The most memory that the rehearsal used at once, in bytes.
     peak_bytes: usize,
-    reply: Vec<u8>,
 }
 
 thread_local! {
@@ -64,9 +61,12 @@ thread_local! {
 }
 
 impl Loader {
-    /// Takes the part named `label` out of the buffer.
-    fn resource(&mut self, label: &str) -> TractResult<()> {
-        let content = std::mem::take(&mut self.buffer);
+    /// Takes the part that is in the buffer, a label of `label_length` bytes before it.
+    fn resource(&mut self, label_length: usize) -> TractResult<()> {
+        let mut content = self.exchange.take();
+        ensure!(label_length <= content.len(), "the label ends behind the buffer");
+        let label = String::from_utf8(content.drain(..label_length).collect())?;
+        let label = label.as_str();
         match label {
             "graph.nnef" => self.graph = Some(String::from_utf8(content)?),
             "graph.quant" => self.quantization = Some(String::from_utf8(content)?),
@@ -88,7 +88,7 @@ impl Loader {
 
     /// Builds the plan of the graph whose parts have come.
     fn load(&mut self) -> TractResult<Report> {
-        let declaration: Declaration = serde_json::from_slice(&std::mem::take(&mut self.buffer))?;
+        let declaration: Declaration = serde_json::from_slice(&self.exchange.take())?;
         let text = self.graph.take().context("the part graph.nnef has not come")?;
         let mut tensors = HashMap::new();
         let mut resources = HashMap::new();
@@ -115,32 +115,17 @@ impl Loader {
         drop(proto);
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
-        let metadata = ModelMetadata {
-            name: declaration.name,
-            version: declaration.version,
-            platform: samara_protocol::PLATFORM.to_owned(),
-            inputs: declaration.inputs,
-            outputs: declaration.outputs,
-        };
-        let graph = Graph::new(metadata, declaration.labels, plan, declaration.per_item)?;
-        let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&declaration.sample));
+        let Declaration { model: metadata, labels, per_item, sample } = declaration;
+        let graph = Graph::new(&metadata, plan, per_item)?;
+        let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&sample));
         rehearsed?;
         self.peak_bytes = peak;
-        graph::install(graph);
+        samara_model::install(Model { metadata, labels, backend: Box::new(graph) });
         Ok(Report { operators })
     }
 
     fn answer(&mut self, result: TractResult<Vec<u8>>) -> i32 {
-        match result {
-            Ok(reply) => {
-                self.reply = reply;
-                0
-            }
-            Err(error) => {
-                self.reply = format!("{error:#}").into_bytes();
-                1
-            }
-        }
+        self.exchange.answer(result.map_err(|error| format!("{error:#}")))
     }
 }
 
@@ -148,19 +133,14 @@ impl Loader {
 #[unsafe(export_name = "samara-buffer")]
 extern "C" fn samara_buffer(length: usize) -> *mut u8 {
     wit_bindgen::rt::run_ctors_once();
-    LOADER.with_borrow_mut(|loader| {
-        loader.buffer = vec![0; length];
-        loader.buffer.as_mut_ptr()
-    })
+    LOADER.with_borrow_mut(|loader| loader.exchange.buffer(length))
 }
 
 /// Takes one part of the graph: a label of `label_length` bytes and then its content, both in the buffer.
 #[unsafe(export_name = "samara-resource")]
 extern "C" fn samara_resource(label_length: usize) -> i32 {
     LOADER.with_borrow_mut(|loader| {
-        let label = loader.buffer.drain(..label_length).collect();
-        let result =
-            String::from_utf8(label).map_err(Into::into).and_then(|label| loader.resource(&label)).map(|()| Vec::new());
+        let result = loader.resource(label_length).map(|()| Vec::new());
         loader.answer(result)
     })
 }
@@ -177,7 +157,7 @@ extern "C" fn samara_load() -> i32 {
 /// Where the last reply is: its address in the upper half, its length in the lower.
 #[unsafe(export_name = "samara-reply")]
 extern "C" fn samara_reply() -> u64 {
-    LOADER.with_borrow(|loader| ((loader.reply.as_ptr() as u64) << 32) | loader.reply.len() as u64)
+    LOADER.with_borrow(|loader| loader.exchange.reply())
 }
 
 /// Drops what only loading needed, and reserves the memory to run in. The last call before the snapshot.

@@ -34,13 +34,30 @@ pub struct Manifest {
     pub inputs: Vec<TensorSpec>,
     /// What an inference gives.
     pub outputs: Vec<TensorSpec>,
-    /// The size of each dynamic dimension for which `cost` was counted and the first inference was run, by input.
+    /// The shape of each input for which `cost` was counted and with which the first inference is run.
     pub sample: Vec<Vec<u64>>,
-    /// How much an inference computes, for inputs of the shapes in `sample`.
-    pub cost: Cost,
+    /// How much an inference computes, for inputs of the shapes in `sample`, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
     /// What the classes are called, in their order, where the model is a classifier and the names were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
+    /// The graph that the component asks its host for, where it carries none itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nn: Option<NnGraph>,
+}
+
+/// A graph that the host runs: what a component asks `wasi:nn` for, and the file that it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NnGraph {
+    /// The name under which the component asks for it.
+    pub graph: String,
+    /// The ONNX file, beside the component when it was written: its name is `sha256` and the ending `.onnx`.
+    pub file: String,
+    /// SHA-256 of the file, in lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// Where a model came from.
@@ -189,8 +206,9 @@ mod tests {
             inputs: vec![TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1, 3] }],
             outputs: vec![],
             sample: vec![vec![1, 3]],
-            cost: Cost { parameters: 1, multiply_accumulates: 2 },
+            cost: Some(Cost { parameters: 1, multiply_accumulates: 2 }),
             labels: Some(vec!["a".into()]),
+            nn: None,
         }
     }
 
@@ -201,6 +219,27 @@ mod tests {
         let mut component = EMPTY_COMPONENT.to_vec();
         manifest().append_to(&mut component).expect("append");
         assert_eq!(Manifest::read_from(&component).expect("read"), manifest());
+    }
+
+    #[test]
+    fn the_graph_of_the_host_is_told_where_there_is_one() {
+        let graph = NnGraph { graph: "m".into(), file: "00.onnx".into(), sha256: "00".into(), bytes: 7 };
+        let manifest = Manifest { nn: Some(graph), cost: None, ..manifest() };
+        let mut component = EMPTY_COMPONENT.to_vec();
+        manifest.append_to(&mut component).expect("append");
+        assert_eq!(Manifest::read_from(&component).expect("read"), manifest);
+    }
+
+    /// As versions wrote it that knew of no `nn`.
+    #[test]
+    fn an_earlier_manifest_is_read() {
+        let json = r#"{"format":1,"name":"m","version":"1","generator":"samara 0","simd":"relaxed",
+            "source":{"file":"m.onnx","sha256":"00"},"inputs":[{"name":"x","datatype":"FP32","shape":[-1,3]}],
+            "outputs":[],"sample":[[1,3]],"cost":{"parameters":1,"multiply_accumulates":2},"labels":["a"]}"#;
+        assert_eq!(Manifest::parse(json.as_bytes()).expect("read"), manifest());
+        let mut written = EMPTY_COMPONENT.to_vec();
+        manifest().append_to(&mut written).expect("append");
+        assert!(!String::from_utf8_lossy(&written).contains(r#""nn""#), "a model of its own names no host's");
     }
 
     #[test]

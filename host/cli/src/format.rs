@@ -1,6 +1,6 @@
 //! Facts in words.
 
-use samara_artifact::MemoryImage;
+use samara_artifact::{MemoryImage, NnGraph};
 use samara_protocol::TensorSpec;
 
 /// `name FP32[N,3,224,224]`, where `?` is a dynamic dimension.
@@ -22,6 +22,11 @@ pub fn count(count: u64) -> String {
         10_000..10_000_000 => format!("{:.1} k", count as f64 / 1e3),
         _ => format!("{:.1} M", count as f64 / 1e6),
     }
+}
+
+/// The graph that a host runs: its name, and its file.
+pub fn graph(graph: &NnGraph) -> String {
+    format!("{} of wasi:nn, in {}, {}", graph.graph, graph.file, bytes(graph.bytes))
 }
 
 /// What an instance's memory starts with.

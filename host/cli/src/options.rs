@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use samara_artifact::Simd;
 use samara_compiler::InputShape;
 use samara_runtime::Config;
@@ -23,7 +23,7 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Compile an ONNX model into a WASI component that carries the optimised model.
+    /// Compile an ONNX model into a WASI component that carries the optimised model, or has its host run it.
     Compile(CompileOptions),
     /// Serve components over HTTP: the Open Inference Protocol v2, each request in a fresh instance.
     Serve(ServeOptions),
@@ -55,9 +55,13 @@ pub struct CompileOptions {
     /// The shape of an input: a size for each dimension, or a name for one that stays dynamic. Repeatable.
     #[arg(long, value_name = "NAME=D0,D1,…")]
     pub input: Vec<InputShape>,
-    /// The vector instructions to use: relaxed is faster, baseline runs on hosts without relaxed SIMD.
-    #[arg(long, default_value_t = Simd::Relaxed, value_name = "relaxed|baseline")]
-    pub simd: Simd,
+    /// What runs the model.
+    #[arg(long, value_enum, default_value_t = Target::Wasm)]
+    pub target: Target,
+    /// The vector instructions to use: relaxed is faster, baseline runs on hosts without relaxed SIMD. Only with --target
+    /// wasm [default: relaxed].
+    #[arg(long, value_name = "relaxed|baseline")]
+    pub simd: Option<Simd>,
     /// A text file with the name of one class a line, kept in the component.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
@@ -66,6 +70,15 @@ pub struct CompileOptions {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What runs a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// The component itself, on any host.
+    Wasm,
+    /// The host, through wasi:nn: the ONNX file goes beside the component, named by its SHA-256.
+    Nn,
 }
 
 #[derive(Debug, Args)]

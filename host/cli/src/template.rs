@@ -180,8 +180,9 @@ mod tests {
             inputs,
             outputs,
             sample: sample.iter().map(|shape| shape.to_vec()).collect(),
-            cost: Cost::default(),
+            cost: Some(Cost::default()),
             labels: None,
+            nn: None,
         }
     }
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd, Source};
-use samara_protocol::{Datatype, InputTensor, TensorSpec};
+use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd};
+use samara_protocol::{Datatype, InputTensor, ModelMetadata, PLATFORM, TensorSpec};
 use samara_runtime::{Model, Runtime};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::nnef::{self, Part};
 use crate::onnx::{InputShape, OnnxFile, TypedGraph};
-use crate::snapshot::{Declaration, Prepared};
-use crate::{CompileError, GENERATOR, component};
+use crate::progress::{Clock, Progress, StepTime, milliseconds};
+use crate::snapshot::Prepared;
+use crate::{CompileError, GENERATOR, component, engine};
 
 /// How a model is to be compiled.
 #[derive(Clone, Debug)]
@@ -70,17 +71,21 @@ pub struct Report {
     pub steps: Vec<StepTime>,
 }
 
-/// How long a step took.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepTime {
-    /// The step.
-    pub step: &'static str,
-    /// Its time in milliseconds.
-    pub ms: f64,
+/// What the engine is told about the model.
+#[derive(Serialize)]
+struct Declaration<'a> {
+    model: ModelMetadata,
+    labels: &'a [String],
+    per_item: bool,
+    sample: &'a [Vec<usize>],
 }
 
-/// Hears of each step as it begins: its position, how many there are, and what it does.
-pub type Progress<'a> = dyn FnMut(usize, usize, &'static str) + 'a;
+/// What the engine tells about the loaded model.
+#[derive(Deserialize)]
+struct Loaded {
+    /// Operators of the optimised graph, constants not counted.
+    operators: u64,
+}
 
 const STEPS: [&str; 7] = [
     "read and check the ONNX file",
@@ -92,23 +97,6 @@ const STEPS: [&str; 7] = [
     "run it once",
 ];
 
-/// Times the steps, one after the other.
-struct Clock<'a> {
-    progress: &'a mut Progress<'a>,
-    times: Vec<StepTime>,
-}
-
-impl Clock<'_> {
-    fn step<R>(&mut self, f: impl FnOnce() -> Result<R, CompileError>) -> Result<R, CompileError> {
-        let index = self.times.len();
-        (self.progress)(index, STEPS.len(), STEPS[index]);
-        let start = Instant::now();
-        let result = f()?;
-        self.times.push(StepTime { step: STEPS[index], ms: milliseconds(start.elapsed()) });
-        Ok(result)
-    }
-}
-
 /// Compiles the ONNX model in the file at `path`, and runs it once.
 ///
 /// The machine code is left in the runtime's code cache, so that the component starts at once.
@@ -118,22 +106,24 @@ pub fn compile<'a>(
     options: &Options,
     progress: &'a mut Progress<'a>,
 ) -> Result<Compiled, CompileError> {
-    let mut clock = Clock { progress, times: Vec::with_capacity(STEPS.len()) };
-    let onnx = clock.step(|| OnnxFile::read(path))?;
+    let mut clock = Clock::new(&STEPS, progress);
+    let onnx = clock.step(|| {
+        let onnx = OnnxFile::read(path)?;
+        onnx.check_for_engine()?;
+        Ok(onnx)
+    })?;
     let (graph, parts) = clock.step(|| simplify(&onnx, options))?;
-    check_labels(options, &graph)?;
-    let engine = clock.step(|| Prepared::new(options.simd, runtime.cache()))?;
+    check_labels(options, &graph.outputs)?;
+    let engine = clock.step(|| Prepared::new(engine::module(options.simd), runtime.cache()))?;
     let declaration = Declaration {
-        name: &options.name,
-        version: &options.version,
-        inputs: &graph.inputs,
-        outputs: &graph.outputs,
+        model: metadata(options, &graph.inputs, &graph.outputs),
         labels: options.labels.as_deref().unwrap_or_default(),
         per_item: graph.per_item,
         sample: &graph.sample,
     };
-    let (loaded, frozen) = clock.step(|| engine.freeze(&declaration, parts).map_err(|error| blame(error, &graph)))?;
-    let manifest = manifest(&onnx, path, options, &graph);
+    let (loaded, frozen): (Loaded, _) =
+        clock.step(|| engine.freeze(&declaration, parts).map_err(|error| blame(error, &graph)))?;
+    let manifest = manifest(&onnx, options, &graph);
     let component = clock.step(|| {
         let mut component = component::encode(&frozen.module()?)?;
         manifest.append_to(&mut component)?;
@@ -155,7 +145,7 @@ pub fn compile<'a>(
         image: inspection.memory,
         image_density: inspection.memory.density(),
         latency_ms: milliseconds(latency),
-        steps: clock.times,
+        steps: clock.into_times(),
     };
     Ok(Compiled { component, report })
 }
@@ -164,6 +154,17 @@ fn simplify(onnx: &OnnxFile, options: &Options) -> Result<(TypedGraph, Vec<Part>
     let graph = onnx.typed(&options.inputs)?;
     let parts = nnef::parts(&graph.model)?;
     Ok((graph, parts))
+}
+
+/// What the inference protocol shows of a model.
+pub fn metadata(options: &Options, inputs: &[TensorSpec], outputs: &[TensorSpec]) -> ModelMetadata {
+    ModelMetadata {
+        name: options.name.clone(),
+        version: options.version.clone(),
+        platform: PLATFORM.to_owned(),
+        inputs: inputs.to_vec(),
+        outputs: outputs.to_vec(),
+    }
 }
 
 /// Puts a failure inside the engine down to dynamic dimensions, if there are any.
@@ -187,9 +188,9 @@ fn blame(error: CompileError, graph: &TypedGraph) -> CompileError {
 }
 
 /// Checks that there is a label for each class: the last dimension of an output.
-fn check_labels(options: &Options, graph: &TypedGraph) -> Result<(), CompileError> {
+pub fn check_labels(options: &Options, outputs: &[TensorSpec]) -> Result<(), CompileError> {
     let Some(labels) = &options.labels else { return Ok(()) };
-    let classes: Vec<i64> = graph.outputs.iter().filter_map(|output| output.shape.last().copied()).collect();
+    let classes: Vec<i64> = outputs.iter().filter_map(|output| output.shape.last().copied()).collect();
     if classes.iter().any(|&classes| classes < 0 || classes == labels.len() as i64) {
         return Ok(());
     }
@@ -200,22 +201,20 @@ fn check_labels(options: &Options, graph: &TypedGraph) -> Result<(), CompileErro
     )))
 }
 
-fn manifest(onnx: &OnnxFile, path: &Path, options: &Options, graph: &TypedGraph) -> Manifest {
+fn manifest(onnx: &OnnxFile, options: &Options, graph: &TypedGraph) -> Manifest {
     Manifest {
         format: Manifest::FORMAT,
         name: options.name.clone(),
         version: options.version.clone(),
         generator: GENERATOR.to_owned(),
         simd: options.simd,
-        source: Source {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            sha256: onnx.sha256.clone(),
-        },
+        source: onnx.source(),
         inputs: graph.inputs.clone(),
         outputs: graph.outputs.clone(),
         sample: graph.sample.iter().map(|shape| shape.iter().map(|&size| size as u64).collect()).collect(),
-        cost: graph.cost,
+        cost: Some(graph.cost),
         labels: options.labels.clone(),
+        nn: None,
     }
 }
 
@@ -249,8 +248,4 @@ fn zeros((spec, shape): (&TensorSpec, &Vec<usize>)) -> InputTensor<'static> {
         shape: shape.iter().map(|&size| size as u64).collect(),
         data: vec![0; elements * size].into(),
     }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -55,6 +55,29 @@ pub enum CompileError {
         /// What is the matter.
         reason: String,
     },
+    /// Weights are in a file of their own, where the model's file has to be all of it.
+    #[error(
+        "the weights of tensor {tensor:?} are in another file, and --target nn keeps the model's file alone: \
+         save the model with its weights inside"
+    )]
+    WeightsElsewhere {
+        /// The tensor.
+        tensor: String,
+    },
+    /// The file does not say what an input or output is.
+    #[error("the model does not declare all of {tensor:?}, its type and its shape: {reason}")]
+    Undeclared {
+        /// The input or output.
+        tensor: String,
+        /// What is missing, or why it cannot be found out.
+        reason: String,
+    },
+    /// The ONNX file is no longer what was read of it.
+    #[error("{} has changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The model cannot fit into 32-bit memory.
     #[error(
         "the model is too large: its weights take {} MiB and loading needs about twice that, \

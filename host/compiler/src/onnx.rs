@@ -2,22 +2,23 @@
 
 mod batch;
 mod check;
+mod declared;
 mod shape;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use samara_artifact::Cost;
+use samara_artifact::{Cost, Signature, Source};
 use samara_protocol::{Datatype, TensorSpec};
 use sha2::{Digest, Sha256};
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::tract_core::ops;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::CompileError;
 
-pub use shape::{InputShape, blame_dimensions};
+pub use shape::{Dimension, InputShape, blame_dimensions};
 use shape::{dynamic_dimensions, input_names};
 
 /// An ONNX file, read and checked.
@@ -26,6 +27,8 @@ pub struct OnnxFile {
     proto: ModelProto,
     /// SHA-256 of the file, in lower-case hexadecimal.
     pub sha256: String,
+    /// Bytes of the file.
+    pub bytes: u64,
 }
 
 /// A typed graph, and what is known of it.
@@ -46,7 +49,7 @@ const SAMPLE_SIZE: i64 = 1;
 // === impl OnnxFile ===
 
 impl OnnxFile {
-    /// Reads the file at `path`, and checks all that can be checked without analysing the graph.
+    /// Reads the file at `path`, and checks that it holds a model.
     pub fn read(path: &Path) -> Result<OnnxFile, CompileError> {
         let bytes = std::fs::read(path).map_err(|reason| CompileError::Read { path: path.to_owned(), reason })?;
         if bytes.is_empty() {
@@ -54,16 +57,68 @@ impl OnnxFile {
         }
         let not_onnx = |reason: String| CompileError::NotOnnx { path: path.to_owned(), reason };
         let proto = ModelProto::decode(bytes.as_slice()).map_err(|error| not_onnx(error.to_string()))?;
-        let Some(graph) = &proto.graph else {
-            return Err(not_onnx("it holds no graph".to_owned()));
+        let file = OnnxFile {
+            path: path.to_owned(),
+            sha256: samara_runtime::hex(&Sha256::digest(&bytes)),
+            bytes: bytes.len() as u64,
+            proto,
         };
-        if graph.output.is_empty() {
+        if file.graph()?.output.is_empty() {
             return Err(not_onnx("its graph has no outputs".to_owned()));
         }
+        Ok(file)
+    }
+
+    fn graph(&self) -> Result<&GraphProto, CompileError> {
+        let reason = || "it holds no graph".to_owned();
+        self.proto.graph.as_ref().ok_or_else(|| CompileError::NotOnnx { path: self.path.clone(), reason: reason() })
+    }
+
+    /// Checks all that can be checked without analysing the graph, for a model that the engine is to run: operators,
+    /// names, and weights, which may be beside the file.
+    pub fn check_for_engine(&self) -> Result<(), CompileError> {
+        let graph = self.graph()?;
         check::operators(graph)?;
         check::names(graph)?;
-        check::weights(graph, path.parent().unwrap_or(Path::new("")))?;
-        Ok(OnnxFile { path: path.to_owned(), sha256: samara_runtime::hex(&Sha256::digest(&bytes)), proto })
+        check::weights(graph, self.path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Checks the same for a model that the host is to run: what operators there are is the host's affair, but the file
+    /// must be all of the model.
+    pub fn check_for_host(&self) -> Result<(), CompileError> {
+        let graph = self.graph()?;
+        if self.proto.opset_import.is_empty() {
+            return Err(CompileError::NotOnnx {
+                path: self.path.clone(),
+                reason: "it does not say which version of the operators it uses".to_owned(),
+            });
+        }
+        check::names(graph)?;
+        check::holds_its_weights(graph)
+    }
+
+    /// The file as a manifest names it.
+    pub fn source(&self) -> Source {
+        Source {
+            file: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            sha256: self.sha256.clone(),
+        }
+    }
+
+    /// What the model takes and gives, as the file declares it, with the shapes that the user fixed.
+    ///
+    /// The graph is analysed only where the file leaves an output undeclared.
+    pub fn signature(&self, shapes: &[InputShape]) -> Result<Signature, CompileError> {
+        let graph = self.graph()?;
+        let inputs = declared::inputs(graph, shapes)?;
+        let outputs = match declared::outputs(graph) {
+            Err(CompileError::Undeclared { tensor, .. }) => {
+                let analysed = check::operators(graph).and_then(|()| self.typed(shapes));
+                analysed.map_err(|error| CompileError::Undeclared { tensor, reason: error.to_string() })?.outputs
+            }
+            declared => declared?,
+        };
+        Ok(Signature { inputs, outputs })
     }
 
     /// The graph, typed and simplified, with the shapes that the user fixed.

@@ -1,45 +1,25 @@
-//! The engine with the model in it, frozen.
+//! A guest with the model in it, frozen: the engine with its graph, or the adapter with what it is to ask for.
 //!
 //! Wizer makes a module whose memory and globals start as those of an instance are now. What it needs to see them is
-//! added to the engine first (`instrument`), and gone afterwards.
+//! added to the guest first (`instrument`), and gone afterwards.
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use samara_artifact::Simd;
-use samara_protocol::TensorSpec;
 use samara_runtime::{CodeCache, CodeKey};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
+use crate::CompileError;
 use crate::nnef::Part;
-use crate::{CompileError, engine};
 
-/// What the engine is told about the model, in JSON.
-#[derive(Serialize)]
-pub struct Declaration<'a> {
-    pub name: &'a str,
-    pub version: &'a str,
-    pub inputs: &'a [TensorSpec],
-    pub outputs: &'a [TensorSpec],
-    pub labels: &'a [String],
-    pub per_item: bool,
-    pub sample: &'a [Vec<usize>],
-}
-
-/// What the engine tells about the loaded model, in JSON.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Loaded {
-    /// Operators of the optimised graph, constants not counted.
-    pub operators: u64,
-}
-
-/// The engine, ready to take a model.
+/// A guest, ready to take a model.
 pub struct Prepared {
     wizer: Wizer,
-    simd: Simd,
+    guest: &'static [u8],
     module: Module,
 }
 
@@ -47,30 +27,32 @@ pub struct Prepared {
 const LOAD: &str = "samara-load";
 
 impl Prepared {
-    /// Makes the machine code of the instrumented engine, or takes it from the cache.
-    pub fn new(simd: Simd, cache: Option<&CodeCache>) -> Result<Prepared, CompileError> {
+    /// Makes the machine code of a core module, instrumented, or takes it from the cache.
+    pub fn new(guest: &'static [u8], cache: Option<&CodeCache>) -> Result<Prepared, CompileError> {
         let failed = |error: wasmtime::Error| CompileError::Engine(format!("{error:#}"));
         let mut wizer = Wizer::new();
         wizer.init_func(LOAD).keep_init_func(false);
-        let (_, instrumented) = wizer.instrument(engine::module(simd)).map_err(failed)?;
+        let (_, instrumented) = wizer.instrument(guest).map_err(failed)?;
         let engine = Engine::new(&configuration()).map_err(failed)?;
         let key = CodeKey::of_content(&engine, &instrumented);
         if let Some(module) = cache.and_then(|cache| cache.module(&engine, &key)) {
-            return Ok(Prepared { wizer, simd, module });
+            return Ok(Prepared { wizer, guest, module });
         }
         let module = Module::new(&engine, &instrumented).map_err(failed)?;
         if let Some(cache) = cache {
             cache.put(&key, &module.serialize().map_err(failed)?, None);
         }
-        Ok(Prepared { wizer, simd, module })
+        Ok(Prepared { wizer, guest, module })
     }
 
-    /// Loads a model, and gives the engine's core module with it inside.
-    pub fn freeze(
+    /// Loads a model, and gives what the guest tells about it and the guest's core module with it inside.
+    ///
+    /// The declaration and the reply are those of the guest's own loader, in JSON.
+    pub fn freeze<Reply: DeserializeOwned>(
         &self,
-        declaration: &Declaration<'_>,
+        declaration: &impl Serialize,
         parts: Vec<Part>,
-    ) -> Result<(Loaded, Frozen<'_>), CompileError> {
+    ) -> Result<(Reply, Frozen<'_>), CompileError> {
         let mut guest = Guest::instantiate(&self.module)?;
         for part in parts {
             guest.resource(&part)?;
@@ -83,7 +65,7 @@ impl Prepared {
     }
 }
 
-/// An engine that has loaded a model, about to be written down.
+/// A guest that has loaded a model, about to be written down.
 pub struct Frozen<'a> {
     prepared: &'a Prepared,
     guest: Guest,
@@ -94,25 +76,24 @@ impl Frozen<'_> {
     pub fn module(mut self) -> Result<Vec<u8>, CompileError> {
         let failed = |error: wasmtime::Error| CompileError::Engine(format!("{error:#}"));
         let wizer = &self.prepared.wizer;
-        let (context, _) = wizer.instrument(engine::module(self.prepared.simd)).map_err(failed)?;
+        let (context, _) = wizer.instrument(self.prepared.guest).map_err(failed)?;
         at_once(wizer.snapshot(&context, &mut self.guest))?.map_err(failed)
     }
 }
 
-/// The settings of the engine that loads models. Memories are made on demand and may use all of their 4 GiB.
+/// The settings under which models are loaded. Memories are made on demand and may use all of their 4 GiB.
 fn configuration() -> wasmtime::Config {
     let mut config = samara_runtime::Config::code_generation();
     config.epoch_interruption(false).memory_init_cow(false);
     config
 }
 
-/// An instance of the engine's core module.
+/// An instance of a guest's core module.
 struct Guest {
     store: Store<()>,
     instance: Instance,
     memory: Memory,
     buffer: TypedFunc<u32, u32>,
-    resource: TypedFunc<u32, i32>,
     load: TypedFunc<(), i32>,
     reply: TypedFunc<(), u64>,
     finish: TypedFunc<(), ()>,
@@ -128,10 +109,9 @@ impl Guest {
         let instance = linker.instantiate(&mut store, module).map_err(failed)?;
         let memory = instance
             .get_memory(&mut store, "memory")
-            .ok_or_else(|| CompileError::Engine("the engine exports no memory".to_owned()))?;
+            .ok_or_else(|| CompileError::Engine("it exports no memory".to_owned()))?;
         Ok(Guest {
             buffer: instance.get_typed_func(&mut store, "samara-buffer").map_err(failed)?,
-            resource: instance.get_typed_func(&mut store, "samara-resource").map_err(failed)?,
             load: instance.get_typed_func(&mut store, LOAD).map_err(failed)?,
             reply: instance.get_typed_func(&mut store, "samara-reply").map_err(failed)?,
             finish: instance.get_typed_func(&mut store, "samara-finish").map_err(failed)?,
@@ -143,8 +123,12 @@ impl Guest {
 
     fn resource(&mut self, part: &Part) -> Result<(), CompileError> {
         let label = part.label.as_bytes();
+        let resource: TypedFunc<u32, i32> = self
+            .instance
+            .get_typed_func(&mut self.store, "samara-resource")
+            .map_err(|error| CompileError::Engine(format!("{error:#}")))?;
         self.write(&[label, &part.content])?;
-        let outcome = self.resource.call(&mut self.store, label.len() as u32);
+        let outcome = resource.call(&mut self.store, label.len() as u32);
         self.check(outcome).map(drop)
     }
 
@@ -159,7 +143,7 @@ impl Guest {
         outcome.map_err(|error| self.explain(&error))
     }
 
-    /// Puts the argument of the next call into the engine's buffer.
+    /// Puts the argument of the next call into the guest's buffer.
     fn write(&mut self, pieces: &[&[u8]]) -> Result<(), CompileError> {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         let length = u32::try_from(length).map_err(|_| CompileError::OutOfMemory)?;
@@ -208,7 +192,7 @@ impl InstanceState for Guest {
             wasmtime::Val::F32(bits) => SnapshotVal::F32(bits),
             wasmtime::Val::F64(bits) => SnapshotVal::F64(bits),
             wasmtime::Val::V128(value) => SnapshotVal::V128(value.as_u128()),
-            other => unreachable!("the engine has no mutable global of type {other:?}"),
+            other => unreachable!("guests have no mutable global of type {other:?}"),
         }
     }
 

@@ -40,7 +40,12 @@ impl Handler {
             Some((component, _)) => (component, CodeOrigin::Cache),
             None => {
                 let start = Instant::now();
-                let component = Component::new(&shared.engine, bytes).map_err(LoadError::Compile)?;
+                let compile = || Component::new(&shared.engine, bytes);
+                let component = match &shared.functions {
+                    Some(functions) => functions.during(compile),
+                    None => compile(),
+                };
+                let component = component.map_err(LoadError::Compile)?;
                 let origin = CodeOrigin::Compiled(start.elapsed());
                 if let Some(cache) = &shared.cache {
                     cache.put(&key, &component.serialize().map_err(LoadError::Compile)?, None);

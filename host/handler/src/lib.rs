@@ -20,7 +20,7 @@ pub use run::{Reply, ReplyBody, Request};
 
 use std::sync::Arc;
 
-use samara_runtime::{CodeCache, Config, Limits, RuntimeError, Ticker};
+use samara_runtime::{CodeCache, Config, FunctionCache, Limits, RuntimeError, Ticker};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -37,6 +37,7 @@ struct Shared {
     linker: Linker<Guest>,
     limits: Limits,
     cache: Option<CodeCache>,
+    functions: Option<FunctionCache>,
     ticker: Ticker,
 }
 
@@ -45,11 +46,16 @@ struct Shared {
 impl HandlerRuntime {
     /// Sets up a runtime. As for models, a cache directory that cannot be used costs time and nothing else.
     pub fn new(config: &Config) -> Result<HandlerRuntime, RuntimeError> {
-        let engine = Engine::new(&config::wasmtime(config)).map_err(RuntimeError::Engine)?;
         let cache = config.open_cache();
+        let mut wasmtime = config::wasmtime(config);
+        let functions = match &cache {
+            Some(cache) => Some(FunctionCache::enable(cache, &mut wasmtime).map_err(RuntimeError::Engine)?),
+            None => None,
+        };
+        let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
-        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };
+        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, functions, ticker };
         Ok(HandlerRuntime { shared: Arc::new(shared) })
     }
 

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! DIRECTORY/code/KEY.cwasm   machine code, as Wasmtime serialises it
+//! DIRECTORY/code/functions-ID.cwasm   the machine code of single functions, see `incremental`
 //! DIRECTORY/code/KEY.json    what it was made from, and its SHA-256 and identity
 //! DIRECTORY/files/ID.json    which key a component file has, by its path and identity
 //! ```
@@ -89,10 +90,20 @@ struct FileRecord {
 impl CodeKey {
     /// The key of the code that `engine` makes of this content.
     pub fn of_content(engine: &Engine, content: &[u8]) -> CodeKey {
-        let mut compatibility = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut compatibility);
-        CodeKey(format!("{}-{:016x}", hex(&Sha256::digest(content)), compatibility.finish()))
+        CodeKey(format!("{}-{:016x}", hex(&Sha256::digest(content)), compatibility(engine)))
     }
+
+    /// The key of all single functions that `engine` has compiled.
+    pub(crate) fn of_functions(engine: &Engine) -> CodeKey {
+        CodeKey(format!("functions-{:016x}", compatibility(engine)))
+    }
+}
+
+/// What two engines have in common that can use each other's code.
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
 }
 
 // === impl CodeCache ===
@@ -164,6 +175,25 @@ impl CodeCache {
         });
         if let Err(error) = kept {
             tracing::warn!(%error, entry = %path.display(), "machine code is not cached");
+        }
+    }
+
+    /// What [`CodeCache::put_bytes`] has kept under this key, if it is here and whole.
+    pub(crate) fn bytes(&self, key: &CodeKey) -> Option<Vec<u8>> {
+        if !self.code(key).exists() {
+            return None;
+        }
+        let (code, _) = self.verified(key)?;
+        fs::read(code).ok()
+    }
+
+    /// Keeps `bytes`, unless another process is doing so for the same key: the loss is some time.
+    pub(crate) fn put_bytes(&self, key: &CodeKey, bytes: &[u8]) {
+        let lock = self.directory.join("code").join(format!("{}.lock", key.0));
+        if let Ok(lock) = fs::File::create(lock)
+            && lock.try_lock().is_ok()
+        {
+            self.put(key, bytes, None);
         }
     }
 

@@ -11,6 +11,7 @@ mod config;
 mod deadline;
 mod error;
 mod identity;
+mod incremental;
 mod instance;
 mod memory_limit;
 mod model;
@@ -19,6 +20,7 @@ pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
 pub use deadline::{Running, Ticker};
 pub use error::{InferError, LoadError, RuntimeError};
+pub use incremental::FunctionCache;
 pub use instance::Instance;
 pub use memory_limit::MemoryLimit;
 pub use model::{CodeOrigin, Model};
@@ -41,6 +43,7 @@ struct Shared {
     limits: Limits,
     /// Absent where code is not cached.
     cache: Option<CodeCache>,
+    functions: Option<FunctionCache>,
     ticker: Ticker,
 }
 
@@ -52,11 +55,16 @@ impl Runtime {
     /// A cache directory that cannot be used is no reason to fail: the runtime then compiles what it loads, and says so
     /// in the log.
     pub fn new(config: &Config) -> Result<Runtime, RuntimeError> {
-        let engine = Engine::new(&config.wasmtime()).map_err(RuntimeError::Engine)?;
         let cache = config.open_cache();
+        let mut wasmtime = config.wasmtime();
+        let functions = match &cache {
+            Some(cache) => Some(FunctionCache::enable(cache, &mut wasmtime).map_err(RuntimeError::Engine)?),
+            None => None,
+        };
+        let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = Linker::new(&engine);
-        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, ticker };
+        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, functions, ticker };
         Ok(Runtime { shared: Arc::new(shared) })
     }
 

@@ -80,7 +80,12 @@ impl Model {
             let model = Model::new(runtime, &component, about, CodeOrigin::Compiled(start.elapsed()))?;
             return Ok((model, key));
         };
-        let code = engine.precompile_component(bytes).map_err(LoadError::Compile)?;
+        let compile = || engine.precompile_component(bytes);
+        let code = match &runtime.shared.functions {
+            Some(functions) => functions.during(compile),
+            None => compile(),
+        };
+        let code = code.map_err(LoadError::Compile)?;
         let origin = CodeOrigin::Compiled(start.elapsed());
         if about.is_some() {
             cache.put(&key, &code, about.as_ref());

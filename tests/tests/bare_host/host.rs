@@ -21,7 +21,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-/// A host that serves one component. It stops when this is dropped.
+use crate::nn::{self, Nn};
+
+/// A host that serves one component, with `wasi:nn` where it asks for that. It stops when this is dropped.
 pub struct BareHost {
     address: SocketAddr,
     _runtime: Runtime,
@@ -34,6 +36,7 @@ impl BareHost {
         let component = Component::from_file(&engine, component).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).unwrap();
+        nn::add_to_linker(&mut linker, |state: &mut State| &mut state.nn);
         let component = ProxyPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -79,12 +82,15 @@ async fn answer(component: &ProxyPre<State>, request: Request<Incoming>) -> Resu
     }
 }
 
+/// What an instance has of its host.
 #[derive(Default)]
-struct State {
+pub struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: NoRequests,
+    /// The graphs that it may ask for.
+    pub nn: Nn,
 }
 
 /// Lets no request out: a model has nobody to ask.

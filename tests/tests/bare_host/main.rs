@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
 mod host;
+mod nn;
 
 use samara_tests::http::{Client, Reply, Request};
 use samara_tests::models;

@@ -66,8 +66,9 @@ fn write_model(path: &Path, signature: &str, sample: &[&[u64]]) {
         inputs,
         outputs,
         sample: sample.iter().map(|shape| shape.to_vec()).collect(),
-        cost: Cost::default(),
+        cost: Some(Cost::default()),
         labels: None,
+        nn: None,
     };
     let mut component = b"\0asm\x0d\0\x01\0".to_vec();
     manifest.append_to(&mut component).unwrap();

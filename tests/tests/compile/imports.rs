@@ -15,7 +15,7 @@ fn names<'a>(resolve: &Resolve, items: impl Iterator<Item = (&'a WorldKey, &'a W
 }
 
 /// The imports and exports of a component, found without any code of ours.
-fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
+pub fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
     let DecodedWasm::Component(resolve, world) = decode(component).unwrap() else { panic!("no component") };
     let world = &resolve.worlds[world];
     (names(&resolve, world.imports.iter()), names(&resolve, world.exports.iter()))

@@ -6,24 +6,29 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use samara_compiler::{Destination, Options, Report, compile};
+use samara_artifact::Simd;
+use samara_compiler::{Destination, Options, Report, ReportForHost, StepTime, compile, compile_for_host};
+use samara_protocol::TensorSpec;
 use samara_runtime::{Config, Runtime};
 use serde::Serialize;
 
 use crate::format;
-use crate::options::CompileOptions;
+use crate::options::{CompileOptions, Target};
 
 /// How long the first inference may take: a model may be slow, but not stuck.
 const FIRST_INFERENCE: Duration = Duration::from_secs(300);
 
 #[derive(Serialize)]
-struct Output<'a> {
+struct Output<'a, R> {
     output: &'a Path,
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a R,
 }
 
 pub fn run(arguments: &CompileOptions) -> Result<()> {
+    if arguments.target == Target::Nn && arguments.simd.is_some() {
+        bail!("--simd is for models that run in the component; with --target nn the host runs it");
+    }
     let stem = arguments
         .model
         .file_stem()
@@ -35,7 +40,7 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
         name: arguments.name.clone().unwrap_or_else(|| url_name(&stem)),
         version: arguments.version.clone(),
         inputs: arguments.input.clone(),
-        simd: arguments.simd,
+        simd: arguments.simd.unwrap_or(Simd::Relaxed),
         labels: arguments.labels.as_deref().map(read_labels).transpose()?,
     };
     let destination = Destination::claim(&output)?;
@@ -48,13 +53,29 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
 
     let steps = Steps::new(arguments.json);
     let mut progress = |index: usize, count: usize, step: &'static str| steps.begin(index, count, step);
-    let compiled = compile(&runtime, &arguments.model, &options, &mut progress)?;
-    destination.write(&compiled.component)?;
-    steps.end();
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&Output { output: &output, report: &compiled.report })?);
+    match arguments.target {
+        Target::Wasm => {
+            let compiled = compile(&runtime, &arguments.model, &options, &mut progress)?;
+            destination.write(&compiled.component)?;
+            steps.end();
+            tell(arguments.json, &output, &compiled.report, print)
+        }
+        Target::Nn => {
+            let compiled = compile_for_host(&runtime, &arguments.model, &options, &mut progress)?;
+            // The graph first: a component whose graph is missing would be of no use.
+            destination.write_graph(&arguments.model, &compiled.report.nn)?;
+            destination.write(&compiled.component)?;
+            steps.end();
+            tell(arguments.json, &output, &compiled.report, print_for_host)
+        }
+    }
+}
+
+fn tell<R: Serialize>(json: bool, output: &Path, report: &R, print: fn(&Path, &R)) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(&Output { output, report })?);
     } else {
-        print(&output, &compiled.report);
+        print(output, report);
     }
     Ok(())
 }
@@ -122,12 +143,7 @@ impl Steps {
 fn print(output: &Path, report: &Report) {
     println!("{}", output.display());
     println!("  model        {} version {}, {} SIMD", report.name, report.version, report.simd);
-    for input in &report.inputs {
-        println!("  input        {}", format::spec(input));
-    }
-    for output in &report.outputs {
-        println!("  output       {}", format::spec(output));
-    }
+    print_signature(&report.inputs, &report.outputs);
     println!(
         "  computation  {} parameters, {} multiply-accumulates, {} operators",
         format::count(report.cost.parameters),
@@ -137,9 +153,32 @@ fn print(output: &Path, report: &Report) {
     println!("  component    {}", format::bytes(report.component_bytes));
     println!("  memory       {}", format::image(&report.image));
     println!("  inference    {:.3} ms, in a fresh instance, on zeros", report.latency_ms);
-    let total: f64 = report.steps.iter().map(|step| step.ms).sum();
+    print_steps(&report.steps);
+}
+
+fn print_for_host(output: &Path, report: &ReportForHost) {
+    println!("{}", output.display());
+    println!("  model        {} version {}, run by the host", report.name, report.version);
+    println!("  graph        {}", format::graph(&report.nn));
+    print_signature(&report.inputs, &report.outputs);
+    println!("  component    {}", format::bytes(report.component_bytes));
+    println!("  memory       {}", format::image(&report.image));
+    print_steps(&report.steps);
+}
+
+fn print_signature(inputs: &[TensorSpec], outputs: &[TensorSpec]) {
+    for input in inputs {
+        println!("  input        {}", format::spec(input));
+    }
+    for output in outputs {
+        println!("  output       {}", format::spec(output));
+    }
+}
+
+fn print_steps(steps: &[StepTime]) {
+    let total: f64 = steps.iter().map(|step| step.ms).sum();
     println!("  compiled in  {total:.0} ms:");
-    for step in &report.steps {
+    for step in steps {
         println!("    {:>8.1} ms  {}", step.ms, step.step);
     }
 }

@@ -63,7 +63,13 @@ pub fn run(arguments: &InspectOptions) -> Result<()> {
 }
 
 fn print_manifest(manifest: &Manifest) {
-    println!("  model        {} version {}, {} SIMD", manifest.name, manifest.version, manifest.simd);
+    match &manifest.nn {
+        None => println!("  model        {} version {}, {} SIMD", manifest.name, manifest.version, manifest.simd),
+        Some(graph) => {
+            println!("  model        {} version {}, run by the host", manifest.name, manifest.version);
+            println!("  graph        {}", format::graph(graph));
+        }
+    }
     println!("  made by      {}", manifest.generator);
     println!("  from         {}, SHA-256 {}", manifest.source.file, manifest.source.sha256);
     for input in &manifest.inputs {
@@ -72,11 +78,13 @@ fn print_manifest(manifest: &Manifest) {
     for output in &manifest.outputs {
         println!("  output       {}", format::spec(output));
     }
-    println!(
-        "  computation  {} parameters, {} multiply-accumulates",
-        format::count(manifest.cost.parameters),
-        format::count(manifest.cost.multiply_accumulates)
-    );
+    if let Some(cost) = &manifest.cost {
+        println!(
+            "  computation  {} parameters, {} multiply-accumulates",
+            format::count(cost.parameters),
+            format::count(cost.multiply_accumulates)
+        );
+    }
     if let Some(labels) = &manifest.labels {
         let first: Vec<&str> = labels.iter().take(3).map(String::as_str).collect();
         println!("  labels       {}: {}, …", labels.len(), first.join(", "));

@@ -31,9 +31,11 @@ pub const FILES: &[(&str, &str)] = embed! {
     "vendor/samara-function/src/response.rs": "functions/sdk/src/response.rs",
     "vendor/samara-function/src/tensor.rs": "functions/sdk/src/tensor.rs",
     "vendor/samara-function/src/testing.rs": "functions/sdk/src/testing.rs",
+    "wit/adapter.wit": "wit/adapter.wit",
     "wit/deps/clocks/clocks.wit": "wit/deps/clocks/clocks.wit",
     "wit/deps/http/http.wit": "wit/deps/http/http.wit",
     "wit/deps/io/io.wit": "wit/deps/io/io.wit",
+    "wit/deps/nn/wasi-nn.wit": "wit/deps/nn/wasi-nn.wit",
     "wit/model.wit": "wit/model.wit",
 };
 

@@ -101,6 +101,24 @@ pub fn weights(graph: &GraphProto, directory: &Path) -> Result<(), CompileError>
     external.into_iter().try_for_each(|(tensor, needed)| check_external(tensor, needed, directory))
 }
 
+/// Checks that all weights are in the model's own file.
+pub fn holds_its_weights(graph: &GraphProto) -> Result<(), CompileError> {
+    let is_elsewhere =
+        |tensor: &&TensorProto| tensor.data_location == Some(tensor_proto::DataLocation::External as i32);
+    let mut elsewhere = graph.initializer.iter().find(is_elsewhere);
+    each_node(graph, &mut |node| {
+        for attribute in &node.attribute {
+            let nested = attribute.g.iter().chain(&attribute.graphs).flat_map(|graph| &graph.initializer);
+            elsewhere =
+                elsewhere.or_else(|| attribute.t.iter().chain(&attribute.tensors).chain(nested).find(is_elsewhere));
+        }
+    });
+    match elsewhere {
+        Some(tensor) => Err(CompileError::WeightsElsewhere { tensor: tensor.name.clone() }),
+        None => Ok(()),
+    }
+}
+
 fn element_size(tensor: &TensorProto) -> u64 {
     use tensor_proto::DataType;
     match DataType::try_from(tensor.data_type) {

@@ -1,0 +1,122 @@
+//! Machine code by function, so that what components have in common is compiled once.
+//!
+//! Two models differ in their data, not in their functions: the engine's. A linked function adds its own to those. So
+//! whatever Cranelift makes of a function is kept, under the hash that Cranelift makes of the function, its settings
+//! and its own version: <https://docs.rs/cranelift-codegen/latest/cranelift_codegen/incremental_cache/>. All of it is
+//! one entry of the code cache, read when something has to be compiled, and checked as any other.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use wasmtime::{CacheStore, Engine};
+
+use crate::{CodeCache, CodeKey, Config};
+
+/// Above this, what the compilation at hand did not use is forgotten.
+const MAX_BYTES: usize = 96 << 20;
+
+/// The machine code of functions that were compiled before.
+#[derive(Clone, Debug)]
+pub struct FunctionCache {
+    store: Arc<Store>,
+    cache: CodeCache,
+}
+
+/// What Wasmtime asks and tells while it compiles. Empty at all other times.
+#[derive(Default)]
+struct Store {
+    functions: Mutex<HashMap<Vec<u8>, Function>>,
+    /// Held while something is compiled, so that nobody empties the store meanwhile.
+    compiling: Mutex<()>,
+}
+
+struct Function {
+    code: Vec<u8>,
+    used: bool,
+    new: bool,
+}
+
+/// A function, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    key: Cow<'a, [u8]>,
+    #[serde(borrow, with = "serde_bytes")]
+    code: Cow<'a, [u8]>,
+}
+
+// === impl FunctionCache ===
+
+impl FunctionCache {
+    /// Has an engine with this configuration look functions up in `cache`, while [`FunctionCache::during`] runs.
+    pub fn enable(cache: &CodeCache, config: &mut wasmtime::Config) -> wasmtime::Result<FunctionCache> {
+        let store = Arc::new(Store::default());
+        config.enable_incremental_compilation(Arc::<Store>::clone(&store))?;
+        Ok(FunctionCache { store, cache: cache.clone() })
+    }
+
+    /// Runs a compilation with all functions that are known, and keeps those that it adds.
+    pub fn during<R>(&self, compile: impl FnOnce() -> R) -> R {
+        let _compiling = self.store.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Settings that concern no function, as those of the pool, do not matter here.
+        let Ok(engine) = Engine::new(&Config::code_generation()) else { return compile() };
+        let key = CodeKey::of_functions(&engine);
+        let known = self.cache.bytes(&key).unwrap_or_default();
+        *self.store.functions() = read(&known);
+        drop(known);
+        let result = compile();
+        let functions = std::mem::take(&mut *self.store.functions());
+        if functions.values().any(|function| function.new) {
+            self.cache.put_bytes(&key, &write(&functions));
+        }
+        result
+    }
+}
+
+fn read(bytes: &[u8]) -> HashMap<Vec<u8>, Function> {
+    let kept: Vec<Kept<'_>> = postcard::from_bytes(bytes).unwrap_or_default();
+    kept.into_iter()
+        .map(|Kept { key, code }| (key.into_owned(), Function { code: code.into_owned(), used: false, new: false }))
+        .collect()
+}
+
+fn write(functions: &HashMap<Vec<u8>, Function>) -> Vec<u8> {
+    let bytes: usize = functions.iter().map(|(key, function)| key.len() + function.code.len()).sum();
+    let kept: Vec<Kept<'_>> = functions
+        .iter()
+        .filter(|(_, function)| function.used || bytes <= MAX_BYTES)
+        .map(|(key, function)| Kept { key: key.into(), code: (&function.code).into() })
+        .collect();
+    postcard::to_allocvec(&kept).unwrap_or_default()
+}
+
+// === impl Store ===
+
+impl Store {
+    fn functions(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Function>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CacheStore for Store {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let mut functions = self.functions();
+        let function = functions.get_mut(key)?;
+        function.used = true;
+        Some(Cow::Owned(function.code.clone()))
+    }
+
+    fn insert(&self, key: &[u8], code: Vec<u8>) -> bool {
+        self.functions().insert(key.to_owned(), Function { code, used: true, new: true });
+        true
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("functions", &self.functions().len()).finish()
+    }
+}
