@@ -1,0 +1,575 @@
+//! ONNX Runtime, whose library is loaded when the first graph wants it.
+//!
+//! There is one session a graph, so that its weights are in memory once, and every context runs that session. Crate `ort`
+//! takes a session by `&mut`, which would make that one computation at a time; so `Run`, and the values that go in and
+//! out, are called here as ONNX Runtime's C interface has them. Its authors say that a session may be run by any number of
+//! threads; where an execution provider cannot bear that, the session takes a lock of its own.
+
+use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::ep::CUDA;
+use ort::logging::LogLevel;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::sys::{ONNXTensorElementDataType as Element, OrtValue};
+use ort::value::{Outlet, TensorElementType, ValueType};
+use ort::{AsPointer, ErrorCode};
+use samara_protocol::{Datatype, TensorSpec, bytes_elements, push_bytes_element};
+
+use super::{Backend, Context, Loaded, Source};
+use crate::registry::Options;
+use crate::spec::{BackendKind, Device, GraphSpec, Optimization};
+use crate::{BackendError, ComputeError, Tensor, declared, library};
+
+/// What to do where there is no library.
+const INSTALL: &str =
+    "install one (`pip install onnxruntime`, or `onnxruntime-gpu` for CUDA) or name it with --ort-dylib";
+
+/// The oldest interface that will do: ONNX Runtime 1.17's.
+const API_VERSION: u32 = ort::MINOR_VERSION;
+
+/// ONNX Runtime's `ONNX_TYPE_TENSOR`.
+const TYPE_TENSOR: i32 = 1;
+
+/// The library, which a process can load once.
+static LIBRARY: Mutex<Option<Arc<Library>>> = Mutex::new(None);
+
+struct Library {
+    path: PathBuf,
+    version: String,
+    environment: Environment,
+}
+
+/// A graph that ONNX Runtime runs.
+struct Graph {
+    session: Session,
+    memory: MemoryInfo<'static>,
+    input_names: Vec<CString>,
+    output_names: Vec<CString>,
+}
+
+struct OrtBackend(Arc<Graph>);
+
+struct OrtContext(Arc<Graph>);
+
+/// Loads a graph.
+pub fn load(source: Source<'_>, spec: &GraphSpec, options: &Options) -> Result<Loaded, BackendError> {
+    let library = open(options)?;
+    let (session, device, fell_back) = match spec.device {
+        Device::Cpu => (library.session(source, spec, None)?, Device::Cpu, None),
+        Device::Cuda(number) => (library.session(source, spec, Some(number))?, spec.device, None),
+        Device::Auto => match library.session(source, spec, Some(0)) {
+            Ok(session) => (session, Device::Cuda(0), None),
+            Err(BackendError::Device { reason, .. }) => {
+                (library.session(source, spec, None)?, Device::Cpu, Some(reason))
+            }
+            Err(other) => return Err(other),
+        },
+    };
+    let inputs = specs(session.inputs())?;
+    let outputs = specs(session.outputs())?;
+    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
+        .map_err(|error| model(error.message()))?;
+    let graph = Graph { input_names: names(&inputs)?, output_names: names(&outputs)?, session, memory };
+    Ok(Loaded {
+        backend: Box::new(OrtBackend(Arc::new(graph))),
+        version: library.version.clone(),
+        device,
+        fell_back,
+        inputs,
+        outputs,
+    })
+}
+
+fn model(reason: impl Into<String>) -> BackendError {
+    BackendError::Model { backend: BackendKind::Onnxruntime, reason: reason.into() }
+}
+
+fn unusable(reason: impl Into<String>) -> BackendError {
+    BackendError::Library { backend: BackendKind::Onnxruntime, reason: reason.into() }
+}
+
+fn names(specs: &[TensorSpec]) -> Result<Vec<CString>, BackendError> {
+    let name = |spec: &TensorSpec| CString::new(spec.name.as_str());
+    specs.iter().map(name).collect::<Result<_, _>>().map_err(|_| model("a tensor's name has a NUL in it"))
+}
+
+fn specs(outlets: &[Outlet]) -> Result<Vec<TensorSpec>, BackendError> {
+    let spec = |outlet: &Outlet| match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => Ok(TensorSpec {
+            name: outlet.name().to_owned(),
+            datatype: datatype(*ty).ok_or_else(|| {
+                model(format!("{:?} has {ty:?} elements, which the protocol has no datatype for", outlet.name()))
+            })?,
+            shape: shape.iter().map(|&size| size.max(-1)).collect(),
+        }),
+        other => Err(model(format!("{:?} is {other}, and only tensors can go in and out", outlet.name()))),
+    };
+    outlets.iter().map(spec).collect()
+}
+
+// === impl Library ===
+
+/// Loads the library, unless that has been done.
+fn open(options: &Options) -> Result<Arc<Library>, BackendError> {
+    let path = options
+        .ort_dylib
+        .clone()
+        .or_else(library::onnxruntime)
+        .ok_or_else(|| unusable(format!("ONNX Runtime's library is not to be found: {INSTALL}")))?;
+    let path =
+        path.canonicalize().map_err(|error| unusable(format!("cannot open {}: {error}; {INSTALL}", path.display())))?;
+    let mut library = LIBRARY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = &*library {
+        if library.path != path {
+            let reason = format!("{} is loaded, and {} cannot be too", library.path.display(), path.display());
+            return Err(unusable(reason));
+        }
+        return Ok(Arc::clone(library));
+    }
+    let version = probe(&path)?;
+    let broken = |reason: String| unusable(format!("{}: {reason}", path.display()));
+    let environment = ort::init_from(&path)
+        .map_err(|error| broken(error.to_string()))?
+        .with_name("samara")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(|error| broken(error.to_string()))?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok(Arc::clone(library.insert(Arc::new(Library { path, version, environment }))))
+}
+
+/// Passes on what ONNX Runtime has to say.
+fn log(level: LogLevel, _category: &str, _id: &str, location: &str, message: &str) {
+    match level {
+        LogLevel::Verbose | LogLevel::Info => tracing::debug!(location, "ONNX Runtime: {message}"),
+        LogLevel::Warning => tracing::warn!(location, "ONNX Runtime: {message}"),
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(location, "ONNX Runtime: {message}"),
+    }
+}
+
+/// Checks that the file is ONNX Runtime's library and new enough, since `ort` panics where it is not. Gives its version.
+fn probe(path: &Path) -> Result<String, BackendError> {
+    type GetApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
+
+    let broken = |reason: String| unusable(format!("{}: {reason}; {INSTALL}", path.display()));
+    // SAFETY: Loading a library runs its initialisers. The operator names the file, and trusts it as much as Samara.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| broken(error.to_string()))?;
+    // SAFETY: A library that exports this name is ONNX Runtime, where it has this type.
+    let get_base = unsafe { library.get::<GetApiBase>(b"OrtGetApiBase") }
+        .map_err(|_| broken("it is not ONNX Runtime's library".to_owned()))?;
+    // SAFETY: It takes nothing, and gives null or a pointer to what lives as long as the library.
+    let base = unsafe { get_base().as_ref() }.ok_or_else(|| broken("it has no interface".to_owned()))?;
+    // SAFETY: It takes nothing, and gives null or a string that lives as long as the library.
+    let version = unsafe { (base.GetVersionString)() };
+    let version = if version.is_null() {
+        "unknown".to_owned()
+    } else {
+        // SAFETY: As above: a string that ends with NUL.
+        unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned()
+    };
+    let mut parts = version.split('.');
+    let is_first = parts.next() == Some("1");
+    let minor: u32 = parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0);
+    // SAFETY: It takes any number, and gives null for a version that it does not have.
+    let has_interface = is_first && minor >= API_VERSION && !unsafe { (base.GetApi)(API_VERSION) }.is_null();
+    if !has_interface {
+        let reason = format!("it is version {version}, and 1.{API_VERSION} or a later 1.x is needed");
+        return Err(broken(reason));
+    }
+    Ok(version)
+}
+
+impl Library {
+    /// Makes a session, on the CUDA device with that number if there is one.
+    fn session(&self, source: Source<'_>, spec: &GraphSpec, cuda: Option<u32>) -> Result<Session, BackendError> {
+        let fault = |error: ort::Error| {
+            let of_model = matches!(
+                error.code(),
+                ErrorCode::InvalidProtobuf
+                    | ErrorCode::InvalidGraph
+                    | ErrorCode::NoModel
+                    | ErrorCode::NoSuchFile
+                    | ErrorCode::NotImplemented
+            );
+            match cuda {
+                Some(number) if !of_model => BackendError::Device {
+                    device: Device::Cuda(number),
+                    backend: BackendKind::Onnxruntime,
+                    reason: error.message().to_owned(),
+                },
+                _ => model(error.message()),
+            }
+        };
+        let mut builder = self.builder(spec, cuda).map_err(fault)?;
+        match source {
+            Source::File(path) => builder.commit_from_file(path).map_err(fault),
+            Source::Bytes(bytes) => {
+                declared::decode(bytes).and_then(|proto| declared::names_no_files(&proto)).map_err(model)?;
+                builder.commit_from_memory(bytes).map_err(fault)
+            }
+        }
+    }
+
+    fn builder(&self, spec: &GraphSpec, cuda: Option<u32>) -> Result<SessionBuilder, ort::Error> {
+        let level = match spec.optimization {
+            Optimization::None => GraphOptimizationLevel::Disable,
+            Optimization::Basic => GraphOptimizationLevel::Level1,
+            Optimization::Extended => GraphOptimizationLevel::Level2,
+            Optimization::All => GraphOptimizationLevel::All,
+        };
+        let builder = Session::builder(&self.environment)?
+            .with_optimization_level(level)?
+            .with_parallel_execution(false)?
+            .with_inter_threads(1)?
+            .with_intra_threads(spec.threads)?
+            // Threads that wait by turning in circles would take the cores from the other contexts.
+            .with_intra_op_spinning(false)?
+            .with_inter_op_spinning(false)?;
+        let Some(number) = cuda else { return Ok(builder) };
+        let number = i32::try_from(number).map_err(|_| ort::Error::new("there is no device with that number"))?;
+        let provider = CUDA::default().with_device_id(number).build().error_on_failure();
+        Ok(builder.with_execution_providers([provider])?)
+    }
+}
+
+// === impl Graph ===
+
+/// A value of ONNX Runtime's, which may borrow its data.
+struct Value<'a> {
+    value: NonNull<OrtValue>,
+    _data: PhantomData<&'a [u8]>,
+}
+
+/// Data that starts where its elements may start.
+enum Aligned<'a> {
+    Borrowed(&'a [u8]),
+    Copied(Vec<u64>),
+}
+
+impl Graph {
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, ComputeError> {
+        let data: Vec<Aligned<'_>> = inputs.iter().map(|tensor| Aligned::new(&tensor.data)).collect();
+        let inputs = inputs
+            .iter()
+            .zip(&data)
+            .map(|(tensor, data)| match tensor.datatype {
+                Datatype::Bytes => Value::of_strings(tensor),
+                datatype => Value::borrowing(&self.memory, datatype, &tensor.shape, data, tensor.data.len()),
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(explain)?;
+        let outputs = self.run_values(&inputs)?;
+        outputs.iter().map(|output| output.read().map_err(explain)).collect()
+    }
+
+    fn run_values(&self, inputs: &[Value<'_>]) -> Result<Vec<Value<'static>>, ComputeError> {
+        let input_names: Vec<_> = self.input_names.iter().map(|name| name.as_ptr()).collect();
+        let output_names: Vec<_> = self.output_names.iter().map(|name| name.as_ptr()).collect();
+        let inputs: Vec<*const OrtValue> = inputs.iter().map(|input| input.value.as_ptr().cast_const()).collect();
+        let mut outputs: Vec<*mut OrtValue> = vec![ptr::null_mut(); output_names.len()];
+        if inputs.len() != input_names.len() {
+            let reason = format!("{} inputs for a graph with {}", inputs.len(), input_names.len());
+            return Err(ComputeError::InvalidArgument(reason));
+        }
+        // SAFETY: The session lives as long as `self`. It may be run by several threads at once: ONNX Runtime's authors say
+        // so (microsoft/onnxruntime#114), and a provider for which that is not so makes the session lock itself. Each list
+        // has as many entries as is said; the values and names outlive the call, which writes nothing but `outputs`.
+        let status = unsafe {
+            (ort::api().Run)(
+                self.session.ptr().cast_mut(),
+                ptr::null(),
+                input_names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                outputs.as_mut_ptr(),
+            )
+        };
+        // Before the status is looked at, so that what there is is released.
+        let outputs: Vec<Option<Value<'static>>> = outputs.into_iter().map(Value::owning).collect();
+        check(status).map_err(explain)?;
+        let missing = || ComputeError::Failed("ONNX Runtime gave no value for an output".to_owned());
+        outputs.into_iter().collect::<Option<_>>().ok_or_else(missing)
+    }
+}
+
+/// What an error of ONNX Runtime's means to whoever wanted a computation.
+fn explain(error: ort::Error) -> ComputeError {
+    let message = error.message().to_owned();
+    let lower = message.to_lowercase();
+    let is_memory = ["out of memory", "failed to allocate memory", "bad allocation", "bad_alloc", "alloc_failed"];
+    let is_arena = lower.contains("available memory of") && lower.contains("smaller than requested");
+    if is_arena || is_memory.iter().any(|text| lower.contains(text)) {
+        return ComputeError::TooLarge(message);
+    }
+    match error.code() {
+        ErrorCode::InvalidArgument => ComputeError::InvalidArgument(message),
+        _ => ComputeError::Failed(format!("ONNX Runtime: {message}")),
+    }
+}
+
+impl Backend for OrtBackend {
+    fn context(&self) -> Result<Box<dyn Context>, ComputeError> {
+        Ok(Box::new(OrtContext(Arc::clone(&self.0))))
+    }
+}
+
+impl Context for OrtContext {
+    fn run(&mut self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
+        self.0.run(&inputs)
+    }
+}
+
+// === impl Aligned ===
+
+impl<'a> Aligned<'a> {
+    fn new(data: &'a [u8]) -> Aligned<'a> {
+        if data.as_ptr().cast::<u64>().is_aligned() {
+            return Aligned::Borrowed(data);
+        }
+        let word = |chunk: &[u8]| {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            u64::from_ne_bytes(word)
+        };
+        Aligned::Copied(data.chunks(8).map(word).collect())
+    }
+
+    fn as_ptr(&self) -> *const u8 {
+        match self {
+            Aligned::Borrowed(data) => data.as_ptr(),
+            Aligned::Copied(words) => words.as_ptr().cast(),
+        }
+    }
+}
+
+// === impl Value ===
+
+impl<'a> Value<'a> {
+    /// A tensor over data that stays where it is. `length` is the data's, and has been checked against the shape.
+    fn borrowing(
+        memory: &MemoryInfo<'_>,
+        datatype: Datatype,
+        shape: &[u64],
+        data: &'a Aligned<'a>,
+        length: usize,
+    ) -> Result<Value<'a>, ort::Error> {
+        let shape = signed(shape)?;
+        let mut value = ptr::null_mut();
+        // SAFETY: `data` has `length` bytes from an address that suits every datatype, and outlives the value, as `'a`
+        // says. ONNX Runtime does not write to the inputs of a run. `shape` has as many entries as is said.
+        let status = unsafe {
+            (ort::api().CreateTensorWithDataAsOrtValue)(
+                memory.ptr(),
+                data.as_ptr().cast_mut().cast(),
+                length,
+                shape.as_ptr(),
+                shape.len(),
+                element(datatype),
+                &mut value,
+            )
+        };
+        check(status)?;
+        Value::owning(value).ok_or_else(|| ort::Error::new("no value was made"))
+    }
+
+    /// A tensor of strings, copied.
+    fn of_strings(tensor: &Tensor) -> Result<Value<'a>, ort::Error> {
+        let shape = signed(&tensor.shape)?;
+        let mut allocator = ptr::null_mut();
+        // SAFETY: It writes a pointer to an allocator that is never freed.
+        let status = unsafe { (ort::api().GetAllocatorWithDefaultOptions)(&mut allocator) };
+        check(status)?;
+        let mut value = ptr::null_mut();
+        // SAFETY: `shape` has as many entries as is said; the tensor is made with empty strings in it.
+        let status = unsafe {
+            let strings = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING;
+            (ort::api().CreateTensorAsOrtValue)(allocator, shape.as_ptr(), shape.len(), strings, &mut value)
+        };
+        check(status)?;
+        let value = Value::owning(value).ok_or_else(|| ort::Error::new("no value was made"))?;
+        for (index, element) in bytes_elements(&tensor.data).enumerate() {
+            let element = element.map_err(|error| ort::Error::new(error.to_string()))?;
+            let mut buffer = ptr::null_mut();
+            // SAFETY: The value is a tensor of strings, of which no other thread knows; an index that it does not have is
+            // an error, not a fault.
+            let status = unsafe {
+                (ort::api().GetResizedStringTensorElementBuffer)(
+                    value.value.as_ptr(),
+                    index,
+                    element.len(),
+                    &mut buffer,
+                )
+            };
+            check(status)?;
+            if !element.is_empty() && !buffer.is_null() {
+                // SAFETY: The buffer is the string's own, which has just been given this length.
+                unsafe { ptr::copy_nonoverlapping(element.as_ptr(), buffer.cast::<u8>(), element.len()) };
+            }
+        }
+        Ok(value)
+    }
+
+    /// A value that is to be released.
+    fn owning(value: *mut OrtValue) -> Option<Value<'a>> {
+        NonNull::new(value).map(|value| Value { value, _data: PhantomData })
+    }
+
+    /// Copies a tensor that is in the host's memory.
+    fn read(&self) -> Result<Tensor, ort::Error> {
+        let mut kind = 0_i32;
+        // SAFETY: The value lives. The kind is 32 bits wide, of which any may be written.
+        let status = unsafe { (ort::api().GetValueType)(self.value.as_ptr(), ptr::from_mut(&mut kind).cast()) };
+        check(status)?;
+        if kind != TYPE_TENSOR {
+            return Err(ort::Error::new("an output is no tensor"));
+        }
+        let (datatype, shape) = self.datatype_and_shape()?;
+        let count = samara_protocol::element_count(&shape).and_then(|count| usize::try_from(count).ok());
+        let too_large = || ort::Error::new("an output is larger than memory");
+        let count = count.ok_or_else(too_large)?;
+        let data = match datatype.size() {
+            Some(size) => self.read_plain(count.checked_mul(size).ok_or_else(too_large)?)?,
+            None => self.read_strings(count)?,
+        };
+        Ok(Tensor { datatype, shape, data })
+    }
+
+    fn datatype_and_shape(&self) -> Result<(Datatype, Vec<u64>), ort::Error> {
+        let mut info = ptr::null_mut();
+        // SAFETY: The value is a tensor and lives; what is written is released below.
+        let status = unsafe { (ort::api().GetTensorTypeAndShape)(self.value.as_ptr(), &mut info) };
+        check(status)?;
+        let mut element = 0_i32;
+        let mut rank = 0;
+        let mut shape = Vec::new();
+        // SAFETY: `info` lives until it is released, after its last use. The element's type is 32 bits wide, of which any
+        // may be written; `shape` has room for as many sizes as is said.
+        let result = unsafe {
+            let result = check((ort::api().GetTensorElementType)(info, ptr::from_mut(&mut element).cast()))
+                .and_then(|()| check((ort::api().GetDimensionsCount)(info, &mut rank)))
+                .and_then(|()| {
+                    shape = vec![0_i64; rank];
+                    check((ort::api().GetDimensions)(info, shape.as_mut_ptr(), rank))
+                });
+            (ort::api().ReleaseTensorTypeAndShapeInfo)(info);
+            result
+        };
+        result?;
+        let datatype = Datatype::ALL
+            .into_iter()
+            .find(|&datatype| self::element(datatype) as i32 == element)
+            .ok_or_else(|| ort::Error::new(format!("an output has elements of ONNX type {element}")))?;
+        let shape = shape.into_iter().map(u64::try_from).collect::<Result<_, _>>();
+        Ok((datatype, shape.map_err(|_| ort::Error::new("an output has a negative size"))?))
+    }
+
+    fn read_plain(&self, length: usize) -> Result<Vec<u8>, ort::Error> {
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let mut data = ptr::null_mut();
+        // SAFETY: The value is a tensor and lives; what is written points into it.
+        let status = unsafe { (ort::api().GetTensorMutableData)(self.value.as_ptr(), &mut data) };
+        check(status)?;
+        if data.is_null() {
+            return Err(ort::Error::new("an output has no data"));
+        }
+        // SAFETY: A tensor of this shape and datatype, which is not strings, has that many bytes. As no place was given for
+        // the outputs of the run, they are in the host's memory.
+        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }.to_vec())
+    }
+
+    fn read_strings(&self, count: usize) -> Result<Vec<u8>, ort::Error> {
+        let mut length = 0;
+        // SAFETY: The value is a tensor of strings and lives.
+        let status = unsafe { (ort::api().GetStringTensorDataLength)(self.value.as_ptr(), &mut length) };
+        check(status)?;
+        let mut content = vec![0_u8; length];
+        let mut offsets = vec![0_usize; count];
+        // SAFETY: There is room for as many bytes and offsets as is said; other numbers than the tensor's are an error.
+        let status = unsafe {
+            (ort::api().GetStringTensorContent)(
+                self.value.as_ptr(),
+                content.as_mut_ptr().cast(),
+                length,
+                offsets.as_mut_ptr(),
+                count,
+            )
+        };
+        check(status)?;
+        let ends = offsets.iter().skip(1).copied().chain([length]);
+        let mut data = Vec::with_capacity(length + 4 * count);
+        for (&start, end) in offsets.iter().zip(ends) {
+            let element = content.get(start..end).ok_or_else(|| ort::Error::new("an output has broken strings"))?;
+            push_bytes_element(&mut data, element);
+        }
+        Ok(data)
+    }
+}
+
+impl Drop for Value<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The value is released once, here, and nothing else has its pointer.
+        unsafe { (ort::api().ReleaseValue)(self.value.as_ptr()) };
+    }
+}
+
+/// What a status says. It is the one that a call has just given, and is used up.
+fn check(status: ort::sys::OrtStatusPtr) -> Result<(), ort::Error> {
+    // SAFETY: As is said above, it is null or a status of which nobody else has the pointer.
+    unsafe { ort::Error::result_from_status(status) }
+}
+
+fn signed(shape: &[u64]) -> Result<Vec<i64>, ort::Error> {
+    let shape = shape.iter().map(|&size| i64::try_from(size)).collect::<Result<_, _>>();
+    shape.map_err(|_| ort::Error::new_with_code(ErrorCode::InvalidArgument, "a dimension is too large"))
+}
+
+fn element(datatype: Datatype) -> Element {
+    match datatype {
+        Datatype::Bool => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
+        Datatype::Uint8 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+        Datatype::Uint16 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,
+        Datatype::Uint32 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+        Datatype::Uint64 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,
+        Datatype::Int8 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+        Datatype::Int16 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,
+        Datatype::Int32 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+        Datatype::Int64 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+        Datatype::Fp16 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        Datatype::Fp32 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+        Datatype::Fp64 => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+        Datatype::Bytes => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+    }
+}
+
+fn datatype(element: TensorElementType) -> Option<Datatype> {
+    Some(match element {
+        TensorElementType::Bool => Datatype::Bool,
+        TensorElementType::Uint8 => Datatype::Uint8,
+        TensorElementType::Uint16 => Datatype::Uint16,
+        TensorElementType::Uint32 => Datatype::Uint32,
+        TensorElementType::Uint64 => Datatype::Uint64,
+        TensorElementType::Int8 => Datatype::Int8,
+        TensorElementType::Int16 => Datatype::Int16,
+        TensorElementType::Int32 => Datatype::Int32,
+        TensorElementType::Int64 => Datatype::Int64,
+        TensorElementType::Float16 => Datatype::Fp16,
+        TensorElementType::Float32 => Datatype::Fp32,
+        TensorElementType::Float64 => Datatype::Fp64,
+        TensorElementType::String => Datatype::Bytes,
+        _ => return None,
+    })
+}
