@@ -6,6 +6,10 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, rust_2018_idioms)]
 
+mod binary_trees;
+
+pub use binary_trees::repair_binary_trees;
+
 use tract_nnef::framework::Nnef;
 use tract_nnef::internal::*;
 use tract_nnef::tract_core::ops::{math, nn};

@@ -149,7 +149,7 @@ impl OnnxFile {
             .model
             .into_typed()
             .and_then(|mut model| {
-                repair_binary_trees(&mut model)?;
+                samara_graph::repair_binary_trees(&mut model)?;
                 model.into_decluttered()
             })
             .map_err(|error| blame_dimensions(declared.clone(), format!("{error:#}")))?;
@@ -160,19 +160,6 @@ impl OnnxFile {
             other => other,
         })
     }
-}
-
-/// Two-class tree ensembles whose leaves vote for one class only: tract 0.23.9 picks the label from the single score,
-/// before it has put the other class's beside it, and so always picks the first. It is to look at both.
-fn repair_binary_trees(model: &mut TypedModel) -> TractResult<()> {
-    for id in 0..model.nodes().len() {
-        let Some(prefix) = model.node(id).name.strip_suffix(".binary_result").map(str::to_owned) else { continue };
-        let argmax = model.nodes().iter().find(|node| node.name == format!("{prefix}.argmax")).map(|node| node.id);
-        if let Some(argmax) = argmax {
-            model.add_edge(OutletId::new(id, 0), InletId::new(argmax, 0))?;
-        }
-    }
-    Ok(())
 }
 
 fn describe(model: TypedModel, inputs: Vec<String>, outputs: Vec<String>) -> Result<TypedGraph, CompileError> {

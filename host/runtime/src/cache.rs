@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! DIRECTORY/code/KEY.cwasm   machine code, as Wasmtime serialises it
-//! DIRECTORY/code/functions-ID.cwasm   the machine code of single functions, see `incremental`
+//! DIRECTORY/code/KEY.functions   the machine code of single functions, see `incremental`; KEY.lock while it is written
 //! DIRECTORY/code/KEY.json    what it was made from, and its SHA-256 and identity
 //! DIRECTORY/files/ID.json    which key a component file has, by its path and identity
 //! ```
@@ -95,7 +95,7 @@ impl CodeKey {
 
     /// The key of all single functions that `engine` has compiled.
     pub(crate) fn of_functions(engine: &Engine) -> CodeKey {
-        CodeKey(format!("functions-{:016x}", compatibility(engine)))
+        CodeKey(format!("{:016x}", compatibility(engine)))
     }
 }
 
@@ -152,7 +152,8 @@ impl CodeCache {
 
     /// The component whose code has this key, and what model it is, if it is here and whole.
     pub fn component(&self, engine: &Engine, key: &CodeKey) -> Option<(Component, Option<About>)> {
-        let (code, about) = self.verified(key)?;
+        let code = self.code(key);
+        let about = self.verified(key, &code)?;
         // SAFETY: as `verified` says.
         let component = usable(&code, unsafe { Component::deserialize_file(engine, &code) })?;
         Some((component, about))
@@ -160,17 +161,21 @@ impl CodeCache {
 
     /// The core module whose code has this key, if it is here and whole.
     pub fn module(&self, engine: &Engine, key: &CodeKey) -> Option<Module> {
-        let (code, _) = self.verified(key)?;
+        let code = self.code(key);
+        self.verified(key, &code)?;
         // SAFETY: as `verified` says.
         usable(&code, unsafe { Module::deserialize_file(engine, &code) })
     }
 
     /// Keeps `code`, which Wasmtime has serialised. A failure is logged: it costs time and nothing else.
     pub fn put(&self, key: &CodeKey, code: &[u8], about: Option<&About>) {
-        let path = self.code(key);
-        let kept = write_atomically(&path, code).and_then(|()| {
+        self.put_at(key, &self.code(key), code, about);
+    }
+
+    fn put_at(&self, key: &CodeKey, path: &Path, code: &[u8], about: Option<&About>) {
+        let kept = write_atomically(path, code).and_then(|()| {
             let entry =
-                Entry { sha256: hex(&Sha256::digest(code)), identity: Identity::of(&path)?, about: about.cloned() };
+                Entry { sha256: hex(&Sha256::digest(code)), identity: Identity::of(path)?, about: about.cloned() };
             write_atomically(&self.record(key), &serde_json::to_vec(&entry)?)
         });
         if let Err(error) = kept {
@@ -178,39 +183,41 @@ impl CodeCache {
         }
     }
 
-    /// What [`CodeCache::put_bytes`] has kept under this key, if it is here and whole.
-    pub(crate) fn bytes(&self, key: &CodeKey) -> Option<Vec<u8>> {
-        if !self.code(key).exists() {
+    /// What [`CodeCache::put_functions`] has kept under this key, if it is here and whole, and nobody is writing it.
+    pub(crate) fn functions(&self, key: &CodeKey) -> Option<Vec<u8>> {
+        let path = self.functions_file(key);
+        if !path.exists() {
             return None;
         }
-        let (code, _) = self.verified(key)?;
-        fs::read(code).ok()
+        let lock = self.functions_lock(key).ok()?;
+        lock.try_lock_shared().ok()?;
+        self.verified(key, &path)?;
+        fs::read(path).ok()
     }
 
-    /// Keeps `bytes`, unless another process is doing so for the same key: the loss is some time.
-    pub(crate) fn put_bytes(&self, key: &CodeKey, bytes: &[u8]) {
-        let lock = self.directory.join("code").join(format!("{}.lock", key.0));
-        if let Ok(lock) = fs::File::create(lock)
-            && lock.try_lock().is_ok()
-        {
-            self.put(key, bytes, None);
+    /// Keeps the machine code of single functions, unless another process reads or writes it: the loss is some time.
+    pub(crate) fn put_functions(&self, key: &CodeKey, functions: &[u8]) {
+        match self.functions_lock(key) {
+            Ok(lock) if lock.try_lock().is_ok() => self.put_at(key, &self.functions_file(key), functions, None),
+            Ok(_) => tracing::debug!("another process uses the machine code of single functions"),
+            Err(error) => tracing::warn!(%error, "the machine code of single functions is not cached"),
         }
     }
 
-    /// The file of code with this key, once its content is known to be what [`CodeCache::put`] wrote.
+    /// What is noted beside the file of code with this key, once its content is known to be what [`CodeCache::put`] wrote.
     ///
     /// That makes it safe to deserialise: nobody but the owner can write into the directory (`open` checked that), the
     /// content is what Wasmtime had serialised, by its SHA-256 or by an identity under which that was checked, and
     /// entries are replaced by renaming, never changed in place, so that a mapping of one stays what it is.
-    fn verified(&self, key: &CodeKey) -> Option<(PathBuf, Option<About>)> {
-        let (code, record) = (self.code(key), self.record(key));
-        let identity = Identity::of(&code).ok()?;
+    fn verified(&self, key: &CodeKey, code: &Path) -> Option<Option<About>> {
+        let record = self.record(key);
+        let identity = Identity::of(code).ok()?;
         let Some(mut entry) = read_json::<Entry>(&record) else {
             tracing::warn!(entry = %code.display(), "the code cache has an entry without a record: compiling again");
             return None;
         };
         if entry.identity != identity {
-            if sha256_of_file(&code).ok()? != entry.sha256 {
+            if sha256_of_file(code).ok()? != entry.sha256 {
                 tracing::warn!(entry = %code.display(), "the code cache has a corrupt entry: compiling again");
                 return None;
             }
@@ -218,11 +225,21 @@ impl CodeCache {
             // If this fails, the content is hashed again the next time.
             let _ = serde_json::to_vec(&entry).map(|json| write_atomically(&record, &json));
         }
-        Some((code, entry.about))
+        Some(entry.about)
     }
 
     fn code(&self, key: &CodeKey) -> PathBuf {
         self.directory.join("code").join(format!("{}.cwasm", key.0))
+    }
+
+    fn functions_file(&self, key: &CodeKey) -> PathBuf {
+        self.directory.join("code").join(format!("{}.functions", key.0))
+    }
+
+    /// Locked by whoever reads or writes the functions, as that is two files.
+    fn functions_lock(&self, key: &CodeKey) -> io::Result<fs::File> {
+        let path = self.directory.join("code").join(format!("{}.lock", key.0));
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)
     }
 
     fn record(&self, key: &CodeKey) -> PathBuf {

@@ -40,6 +40,15 @@ pub enum LoadError {
         /// What is missing or differs.
         reason: String,
     },
+    /// Its model is to be run by its host, which this one does not do.
+    #[error(
+        "the component has its host run the model: it imports `{import}`, which `samara serve` does not offer; \
+         compile the model with --target wasm"
+    )]
+    HostRuns {
+        /// What it imports.
+        import: String,
+    },
     /// Wasmtime could not compile it, or the code is of no use to it.
     #[error("the component cannot be compiled: {0:#}")]
     Compile(wasmtime::Error),

@@ -38,6 +38,9 @@ pub enum CodeOrigin {
     Compiled(Duration),
 }
 
+/// How the names of the interfaces begin by which a host runs models.
+const NN: &str = "wasi:nn/";
+
 impl Model {
     pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
         let read = |reason| LoadError::Read { path: path.to_owned(), reason };
@@ -109,6 +112,11 @@ impl Model {
         about: Option<About>,
         origin: CodeOrigin,
     ) -> Result<Model, LoadError> {
+        // A model of this kind would trap at its first inference.
+        let imports = component.component_type();
+        if let Some((import, _)) = imports.imports(&runtime.shared.engine).find(|(name, _)| name.starts_with(NN)) {
+            return Err(LoadError::HostRuns { import: import.to_owned() });
+        }
         // The typed export calls none of its imports, which serve the HTTP export beside it.
         let mut linker = runtime.shared.linker.clone();
         linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::header::CONNECTION;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -14,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::Service;
+use crate::linger::Lingering;
 
 /// Serves until `stop` is ready, then lets what has begun come to its end.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Future<Output = ()>) {
@@ -62,6 +64,9 @@ fn builder(service: &Service) -> auto::Builder<TokioExecutor> {
 /// How much larger than allowed headers may be and still be answered with a reason.
 const HEADER_SLACK_BYTES: usize = 64 << 10;
 
+/// How much of a refused body is read and forgotten at least, if it comes.
+const FORGOTTEN_BYTES: u64 = 16 << 20;
+
 /// Answers the requests of one connection.
 async fn hold(
     stream: TcpStream,
@@ -72,12 +77,22 @@ async fn hold(
     // Replies are written whole; there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let began = Arc::new(AtomicBool::new(false));
+    let unread = Arc::new(AtomicBool::new(false));
+    let stream =
+        Lingering::new(stream, Arc::clone(&unread), service.config.request.max_body_bytes.max(FORGOTTEN_BYTES));
     let answer = service_fn({
         let (began, service) = (Arc::clone(&began), Arc::clone(&service));
         move |request| {
             began.store(true, Ordering::Relaxed);
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.answer(request).await) }
+            let (service, unread) = (Arc::clone(&service), Arc::clone(&unread));
+            async move {
+                let reply = service.answer(request).await;
+                // The service closes connections for no other reason.
+                if reply.headers().contains_key(CONNECTION) {
+                    unread.store(true, Ordering::Relaxed);
+                }
+                Ok::<_, Infallible>(reply)
+            }
         }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), answer);

@@ -1,6 +1,6 @@
 //! Serves models over HTTP: the Open Inference Protocol v2.
 //!
-//! A request's way: `connection` accepts it and keeps its limits; `http` reads its body and
+//! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its body and
 //! finds its route; `workers` has a bounded queue of inferences and the threads that run them, never the
 //! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
@@ -16,6 +16,7 @@ mod function_call;
 mod functions;
 mod http;
 mod inference;
+mod linger;
 mod repository;
 mod statistics;
 mod workers;

@@ -38,6 +38,17 @@ fn a_body_announced_too_large_is_refused_unread() {
     assert_good(&server);
 }
 
+/// Many clients look for a reply only when they have sent everything: they are to find it, not a reset connection.
+#[test]
+fn a_client_that_sends_all_of_it_gets_the_refusal() {
+    let (_directory, server) = serve();
+    let mut raw = Raw::connect(server.address());
+    let head = format!("POST /v2/models/good/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 12 << 20);
+    assert!(raw.write(&head) && raw.write(vec![b' '; 12 << 20]), "the connection broke");
+    let (status, _, body) = raw.reply().expect("a reply");
+    assert_eq!(status, 413, "{body}");
+}
+
 /// A client that waits for leave to send gets its refusal instead.
 #[test]
 fn a_client_that_asks_before_it_sends_is_told_no() {

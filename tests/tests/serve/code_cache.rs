@@ -114,6 +114,52 @@ fn a_corrupt_entry_is_made_again_and_the_log_says_so() {
     }
 }
 
+/// Whether most functions were there already; some reach Cranelift in another form each time.
+fn mostly_reused(log: &str) -> bool {
+    let count = |name: &str| -> u32 {
+        let (_, rest) = log.split_once(name).expect(name);
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    count("reused=") > 4 * count("new=")
+}
+
+/// Two components with the same functions and other data, as two models are. Names of one length, as the functions have
+/// addresses in them that depend on it.
+#[test]
+fn functions_that_components_share_are_compiled_once() {
+    let place = Place::new();
+    assert!(place.serve().log().contains("reused=0"));
+    let kept = files(&place.cache(), "functions");
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let other = place.directory.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let serve = |name: &str| {
+        let component = guests::write(&other, "echoes", name);
+        let server = Serve::new([&component])
+            .option("--cache-dir")
+            .option(place.cache().to_str().unwrap())
+            .environment("SAMARA_LOG", "debug")
+            .start();
+        let reply = server.infer(name, &[Tensor::fp32("x", &[2], &[1.0, 2.0])]);
+        assert_eq!(outputs(&reply), [Tensor::fp32("y", &[2], &[1.0, 2.0])]);
+        server
+    };
+    let server = serve("else");
+    let log = server.log();
+    assert!(mostly_reused(&log), "{log}");
+    server.stop();
+
+    // What is not as it was written is not used.
+    let mut damaged = fs::read(&kept[0]).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&kept[0], &damaged).unwrap();
+    let log = serve("more").log();
+    assert!(log.contains("corrupt") && log.contains("reused=0"), "{log}");
+    let log = serve("last").log();
+    assert!(!log.contains("corrupt") && mostly_reused(&log), "{log}");
+}
+
 #[test]
 fn an_entry_with_a_broken_record_is_made_again() {
     for content in ["", "{", "{\"sha256\": 1}"] {

@@ -141,6 +141,12 @@ fn add(
 fn model(path: &Path) -> Result<(Part, Manifest)> {
     let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let manifest = Manifest::read_from(&content).with_context(|| format!("{}", path.display()))?;
+    if manifest.nn.is_some() {
+        bail!(
+            "{}: it has its host run the model, which Spin does not do; compile it with --target wasm",
+            path.display()
+        );
+    }
     let id = kebab(&manifest.name);
     let file = format!("{id}.wasm");
     Ok((Part { id, file, content, path: path.to_owned() }, manifest))

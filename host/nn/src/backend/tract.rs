@@ -206,7 +206,7 @@ impl Graph {
             model.set_input_fact(index, InferenceFact::dt_shape(datum_type(spec.datatype), sizes))?;
         }
         let mut model = model.into_typed()?;
-        repair_binary_trees(&mut model)?;
+        samara_graph::repair_binary_trees(&mut model)?;
         if self.optimization == Optimization::None { Ok(model) } else { model.into_decluttered() }
     }
 
@@ -243,19 +243,6 @@ impl Context for TractContext {
     fn run(&mut self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
         self.0.run(inputs)
     }
-}
-
-/// Two-class tree ensembles whose leaves vote for one class only: tract 0.23.9 picks the label from the single score,
-/// before it has put the other class's beside it, and so always picks the first. It is to look at both.
-fn repair_binary_trees(model: &mut TypedModel) -> TractResult<()> {
-    for id in 0..model.nodes().len() {
-        let Some(prefix) = model.node(id).name.strip_suffix(".binary_result").map(str::to_owned) else { continue };
-        let argmax = model.nodes().iter().find(|node| node.name == format!("{prefix}.argmax")).map(|node| node.id);
-        if let Some(argmax) = argmax {
-            model.add_edge(OutletId::new(id, 0), InletId::new(argmax, 0))?;
-        }
-    }
-    Ok(())
 }
 
 fn datum_type(datatype: Datatype) -> DatumType {
