@@ -8,7 +8,7 @@
 #   python        .venv with what fetching models and the demo client need
 #   demo-model    the model and the photos of `make run`       (includes python)
 #   models        all models, labels and photos                (includes python)
-#   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco
+#   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco; prompts and music
 #   bench-tools   wrk
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
 #   all           all of the above
@@ -368,6 +368,46 @@ set_up_node_tests() {
     step_done
 }
 
+# Sounds that are not ours to give: tests/python/test_listen.py says what for.
+SOUNDS=tests/.cache/sounds
+SOUND_PACKAGES="asterisk-core-sounds-en-wav asterisk-moh-opsound-wav alsa-utils"
+
+# fetch_sounds DIRECTORY: the sounds in Debian's packages, none of which is installed.
+fetch_sounds() (
+    cd "$1"
+    # shellcheck disable=SC2086 # one word a package
+    apt-get -q download $SOUND_PACKAGES || return 1
+    for package in *.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -x --wildcards '*.wav'
+    done
+    mkdir sounds
+    mv usr/share/asterisk/sounds/en_US_f_Allison/*.wav usr/share/asterisk/moh/*.wav usr/share/sounds/alsa/*.wav sounds
+)
+
+set_up_sounds() {
+    local partial=${SOUNDS%/*}/partial
+    step "sounds: prompts and music from Debian's packages, for the tests of listen"
+    if [ -d "$SOUNDS" ]; then
+        found "$SOUNDS"
+    elif ! command -v apt-get >/dev/null; then
+        found "there is no apt-get here: tests that want them are skipped"
+    else
+        found "fetching: $SOUND_PACKAGES"
+        rm -rf "$partial"
+        mkdir -p "$partial"
+        if ! logged fetch_sounds "$partial"; then
+            # The package lists may be missing or too old.
+            # shellcheck disable=SC2086
+            require_root $SOUND_PACKAGES
+            logged apt_get update || true
+            logged fetch_sounds "$partial" || fail "apt-get could not download the sounds" "see $LOG"
+        fi
+        mv "$partial/sounds" "$SOUNDS"
+        rm -rf "$partial"
+    fi
+    step_done
+}
+
 set_up_wrk() {
     step "wrk: makes the load in the benchmarks"
     if ! command -v wrk >/dev/null; then
@@ -410,7 +450,7 @@ usage() {
     sed -n '/^# Usage/,/^#   all/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
-ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests wrk"
+ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests sounds wrk"
 ALL_STEPS="$ALL_STEPS cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
@@ -419,14 +459,14 @@ for part in "${@:-all}"; do
         python) wanted_steps+="python " ;;
         demo-model) wanted_steps+="python demo_model " ;;
         models) wanted_steps+="python models " ;;
-        test-tools) wanted_steps+="nextest python_tests node_tests " ;;
+        test-tools) wanted_steps+="nextest python_tests node_tests sounds " ;;
         bench-tools) wanted_steps+="wrk " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;
         all)
             # models brings the demo's model too.
-            wanted_steps+="compilers wasm_toolchain python models nextest python_tests node_tests wrk "
+            wanted_steps+="compilers wasm_toolchain python models nextest python_tests node_tests sounds wrk "
             wanted_steps+="cargo_deny guest_clippy "
             ;;
         -h | --help | help)

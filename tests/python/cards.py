@@ -12,6 +12,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 CACHE = MODELS / ".cache"
+PHOTOS = CACHE / "photos"
+PHOTO_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 Tensors = dict[str, np.ndarray]
 

@@ -8,10 +8,8 @@ import sys
 
 import pytest
 
-from cards import CACHE, MODELS
+from cards import MODELS, PHOTOS
 from serving import Server
-
-PHOTOS = CACHE / "photos"
 
 
 def classify(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,6 @@ import io
 import json
 import struct
 import subprocess
-import wave
 import zlib
 from typing import Any
 
@@ -16,43 +15,10 @@ import onnxruntime
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cards import CACHE, CARDS, ROOT
+from asking import answer, ask, problem
+from cards import CACHE, CARDS, PHOTO_TYPES, PHOTOS, ROOT
 from conftest import FUNCTIONS
 from serving import Server
-
-PHOTOS = CACHE / "photos"
-
-
-def ask(
-    server: Server, path: str, body: bytes, content_type: str | None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """The status, the headers and the body of a reply to a POST."""
-    if content_type is not None:
-        headers["content-type"] = content_type
-    with server.connection() as connection:
-        connection.request("POST", path, body, headers)
-        reply = connection.getresponse()
-        content = reply.read()
-        return reply.status, {name.lower(): value for name, value in reply.getheaders()}, content
-
-
-def answer(server: Server, path: str, body: bytes, content_type: str | None) -> Any:
-    """What a function answers a good request, in JSON."""
-    status, headers, content = ask(server, path, body, content_type)
-    assert status == 200, content
-    assert headers["content-type"] == "application/json"
-    assert headers["content-length"] == str(len(content))
-    return json.loads(content)
-
-
-def problem(server: Server, path: str, body: bytes, content_type: str | None, status: int) -> str:
-    """What is wrong with a bad request, as the function says it."""
-    found, headers, content = ask(server, path, body, content_type)
-    assert found == status, content
-    assert headers["content-type"] == "application/problem+json"
-    details = json.loads(content)
-    assert details["status"] == status
-    return details["detail"]
 
 
 def run_model(name: str, **inputs: np.ndarray) -> list[np.ndarray]:
@@ -76,9 +42,6 @@ def reference_probabilities(photo: Image.Image) -> np.ndarray:
     (logits,) = run_model("efficientnet-lite0", input=pixels.transpose(2, 0, 1)[None])
     scores = np.exp(logits[0] - logits[0].max())
     return scores / scores.sum()
-
-
-PHOTO_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
 @pytest.mark.parametrize(
@@ -234,71 +197,6 @@ def test_embed_speaks_openais_protocol(functions: Server) -> None:
 def test_embed_refuses_what_it_cannot_do(functions: Server, request_: dict[str, Any]) -> None:
     """Each with the reason."""
     assert problem(functions, "/embed", json.dumps(request_).encode(), "application/json", 400)
-
-
-# === identify ===
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"", "empty"),
-        (b'#!/bin/sh\nset -e\nfor file in *.txt; do\n  echo "$file"\ndone\n' * 3, "shell"),
-        (b"\xff\xfe\x00", "unknown"),
-        (b"ab", "txt"),
-    ],
-)
-def test_identify_tells_what_a_file_is(functions: Server, content: bytes, kind: str) -> None:
-    """By its content, whatever the content-type says."""
-    for content_type in ("application/octet-stream", None, "image/png"):
-        assert answer(functions, "/identify", content, content_type)["type"] == kind
-
-
-def test_identify_agrees_on_photos(functions: Server) -> None:
-    """The sample photos."""
-    for path in sorted(PHOTOS.iterdir()):
-        reply = answer(functions, "/identify", path.read_bytes(), None)
-        assert reply["mime"] == PHOTO_TYPES[path.suffix]
-        assert reply["confidence"] > 0.9
-
-
-# === listen ===
-
-
-def sound(samples: np.ndarray, rate: int, channels: int = 1) -> bytes:
-    """Samples from -1 to 1 as a WAV file of 16 bits."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").repeat(channels).tobytes())
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_listen_hears_no_speech_in_silence_and_tones(functions: Server, rate: int, channels: int) -> None:
-    """Neither in nothing nor in a chord."""
-    time = np.arange(2 * rate) / rate
-    chord = sum(0.2 * np.sin(2 * np.pi * pitch * time) for pitch in (220.0, 277.2, 329.6))
-    for samples in (np.zeros(2 * rate), chord):
-        reply = answer(functions, "/listen", sound(samples, rate, channels), "audio/wav")
-        assert reply["speech"] == []
-        assert reply["duration"] == pytest.approx(2)
-        assert reply["sampling_rate"] == rate
-
-
-def test_listen_refuses_what_is_no_wav(functions: Server) -> None:
-    """Each with the reason."""
-    good = sound(np.zeros(16000), 16000)
-    problem(functions, "/listen", b"", "audio/wav", 400)
-    problem(functions, "/listen", good, "audio/mpeg", 415)
-    status, _, _ = ask(functions, "/listen", b"RIFF no wav at all", "audio/wav")
-    assert status in (400, 422)
-    # A-law is format 6.
-    status, _, _ = ask(functions, "/listen", good[:20] + b"\x06\x00" + good[22:], "audio/wav")
-    assert status in (400, 422)
 
 
 # === read ===

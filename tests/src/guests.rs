@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use samara_artifact::{Cost, Manifest, Simd, Source};
 use serde_json::json;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 use crate::samara::checkout;
 
@@ -72,7 +72,18 @@ pub fn write_handler(directory: &Path, fixture: &str) -> PathBuf {
     let path = directory.join(format!("{fixture}.wasm"));
     let text = format!("(module\n{}\n{})", read("handlers/prelude"), read(&format!("handlers/{fixture}")));
     let module = wat::parse_str(&text).unwrap_or_else(|error| panic!("guests/handlers/{fixture}.wat: {error}"));
-    std::fs::write(&path, lift_to(&module, "function")).unwrap();
+    std::fs::write(&path, lift_to_ours(&module, "function")).unwrap();
+    path
+}
+
+/// The component of `guests/handlers-0.3/FIXTURE.wat`, which exports `wasi:http/handler@0.3`, written into a directory.
+pub fn write_handler_0_3(directory: &Path, fixture: &str) -> PathBuf {
+    let path = directory.join(format!("{fixture}.wasm"));
+    let text = format!("(module\n{})", read(&format!("handlers-0.3/{fixture}")));
+    let module = wat::parse_str(&text).unwrap_or_else(|error| panic!("guests/handlers-0.3/{fixture}.wat: {error}"));
+    let mut resolve = Resolve::default();
+    let package = resolve.push_file(guests().join("handlers-0.3").join("http.wit")).unwrap();
+    std::fs::write(&path, lift_to(&module, &resolve, package, "service")).unwrap();
     path
 }
 
@@ -92,20 +103,28 @@ fn parse(fixture: &str, metadata: &[u8]) -> Vec<u8> {
 }
 
 fn read(file: &str) -> String {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
-    std::fs::read_to_string(directory.join(format!("{file}.wat"))).unwrap()
+    std::fs::read_to_string(guests().join(format!("{file}.wat"))).unwrap()
+}
+
+fn guests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests")
 }
 
 fn lift(module: &[u8]) -> Vec<u8> {
-    lift_to(module, "served")
+    lift_to_ours(module, "served")
 }
 
-fn lift_to(module: &[u8], world: &str) -> Vec<u8> {
+/// Lifts a module to a world of our own.
+fn lift_to_ours(module: &[u8], world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(checkout().join("wit")).unwrap();
+    lift_to(module, &resolve, package, world)
+}
+
+fn lift_to(module: &[u8], resolve: &Resolve, package: PackageId, world: &str) -> Vec<u8> {
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = module.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 

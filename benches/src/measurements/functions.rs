@@ -1,6 +1,7 @@
 //! What a function around a model costs.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ fn classify(samara: &Samara) -> Result<Row> {
     let model = Runtime::new(&config)?.load(&path)?;
     let function = fs::read(component("classify"))?;
     let linked = samara_linker::link(&function, &fs::read(&path)?)?;
-    let handler = HandlerRuntime::new(&config)?.load(&linked)?;
+    let handler = HandlerRuntime::new(&config)?.load(&linked, NonZeroU32::MIN)?;
     let photo = fs::read(repository().join(PHOTO))?;
     let network = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
 

@@ -13,9 +13,9 @@ use std::fmt;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::RangeInclusive;
 
-use rubato::audioadapter::Adapter;
-use rubato::audioadapter_buffers::number_to_float::InterleavedNumbers;
-use rubato::audioadapter_buffers::sample::{F32_LE, I16_LE, I24_4LJ_LE, I24_LE, I32_LE, U8};
+use audioadapter::Adapter;
+use audioadapter_buffers::number_to_float::InterleavedNumbers;
+use audioadapter_buffers::sample::{F32_LE, I16_LE, I24_4LJ_LE, I24_LE, I32_LE, U8};
 use samara_function::Problem;
 use waveadapter::header::read_wav_header;
 use waveadapter::{SampleFormat, WavError, WavParams};

@@ -5,13 +5,14 @@
 wants numpy 2.4.6, onnxruntime 1.32.0, packaging 26.3, scipy 1.17.1 and silero-vad 6.2.3. Of the last, only one file is
 used, so that `pip install --no-deps silero-vad` does; a few names stand in for PyTorch, which that file imports.
 
-SOUNDS is a folder of spoken prompts: `usr/share/asterisk/sounds/en_US_f_Allison` in Debian's package
-asterisk-core-sounds-en-wav 1.6.1-1 (CC-BY-SA 3.0). The sounds are not part of this repository, only what the model
-says of them.
+SOUNDS is a folder of spoken prompts, which `scripts/setup.sh test-tools` fetches into tests/.cache/sounds: of 8 kHz, those
+in Debian's package asterisk-core-sounds-en-wav 1.6.1-1 (CC-BY-SA 3.0), and of 48 kHz, those in alsa-utils 1.2.8-1
+(GPL-2). The sounds are not part of this repository, only what the model says of them. They are brought to 16 kHz as silero-vad's `read_audio` does it, by torchaudio's `Resample`, whose formula
+(`_get_sinc_resample_kernel` in torchaudio/functional/functional.py, version 2.9) is written out here: PyTorch is large.
 
 segments.json   for each sound, the probabilities of speech, which ONNX Runtime computed, rounded to four digits, and for
                 each of the settings the segments that silero-vad finds given these, in samples at 16 kHz
-chirp.json      a chirp at several rates, resampled to 16 kHz by scipy.signal.resample_poly, every few samples
+chirp.json      a chirp at several rates, resampled to 16 kHz by that formula, every few samples
 """
 
 from __future__ import annotations
@@ -28,14 +29,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from scipy.io import wavfile
-from scipy.signal import resample_poly
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE.parents[2] / "models" / ".cache" / "silero-vad.onnx"
 RATE = 16_000
 FRAME, CONTEXT = 512, 64
 
-# The longest prompts, in which someone pauses, and a few short ones.
+# The longest prompts, in which someone pauses, a few short ones, and some of another rate.
 SOUNDS = (
     "conf-adminmenu-162",
     "demo-echotest",
@@ -49,6 +49,10 @@ SOUNDS = (
     "vm-newuser",
     "cancelled",
     "vm-goodbye",
+    "Front_Center",
+    "Front_Left",
+    "Rear_Center",
+    "Side_Right",
 )
 # The first are the defaults.
 SETTINGS = (
@@ -80,14 +84,32 @@ def load_reference() -> types.ModuleType:
     return module
 
 
+def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Bring samples to 16 kHz as torchaudio's Resample does by default."""
+    if rate == RATE:
+        return samples.astype(np.float32)
+    zero_crossings, rolloff = 6, 0.99
+    divisor = math.gcd(rate, RATE)
+    old, new = rate // divisor, RATE // divisor
+    frequency = min(old, new) * rolloff
+    width = math.ceil(zero_crossings * old / frequency)
+    offsets = np.arange(-width, width + old) / old
+    times = (-np.arange(new)[:, None] / new + offsets) * frequency
+    times = times.clip(-zero_crossings, zero_crossings)
+    window = np.cos(times * np.pi / zero_crossings / 2) ** 2
+    kernels = (np.sinc(times) * window * (frequency / old)).astype(np.float32)
+    padded = np.pad(samples.astype(np.float32), (width, width + old))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernels.shape[1])[::old]
+    return (windows @ kernels.T).reshape(-1)[: math.ceil(new * len(samples) / old)]
+
+
 def load_sound(path: Path) -> np.ndarray:
     """Read a sound of 16-bit samples, mix its channels and bring it to 16 kHz."""
     rate, samples = wavfile.read(path)
-    samples = samples.astype(np.float64) / 32768
+    samples = samples.astype(np.float32) / 32768
     if samples.ndim > 1:
         samples = samples.mean(1)
-    divisor = math.gcd(rate, RATE)
-    return resample_poly(samples, RATE // divisor, rate // divisor).astype(np.float32)
+    return resample(samples, rate)
 
 
 def speech_probabilities(session: onnxruntime.InferenceSession, samples: np.ndarray) -> list[float]:
@@ -143,9 +165,7 @@ def record_chirp() -> dict[str, Any]:
     for rate in CHIRP_RATES:
         time = np.arange(int(seconds * rate)) / rate
         chirp = 0.8 * np.sin(2 * np.pi * (start * time + (end - start) * time**2 / (2 * seconds)))
-        divisor = math.gcd(rate, RATE)
-        up, down = RATE // divisor, rate // divisor
-        values = resample_poly(chirp, up, down)[:: CHIRP["stride"]]
+        values = resample(chirp, rate)[:: CHIRP["stride"]]
         resampled[str(rate)] = [round(float(value), 5) for value in values]
     return {**CHIRP, "resampled": resampled}
 

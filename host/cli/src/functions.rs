@@ -1,5 +1,6 @@
 //! Functions: read, made components, and linked with their models.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ struct Entry {
     component: PathBuf,
     model: Option<PathBuf>,
     route: FunctionRoute,
+    /// How many requests an instance answers.
+    reuse: NonZeroU32,
 }
 
 /// `samara.toml`.
@@ -33,6 +36,7 @@ struct FileEntry {
     component: PathBuf,
     model: Option<PathBuf>,
     route: Option<String>,
+    reuse: Option<NonZeroU32>,
 }
 
 /// Reads a function, makes a component of it where it is a core module, and links it with its model where there is one.
@@ -60,16 +64,17 @@ pub fn load(arguments: &ServeOptions, config: &Config) -> Result<Functions> {
         return Ok(functions);
     }
     let runtime = HandlerRuntime::new(config)?;
-    for Entry { component: path, model, route } in entries {
+    for Entry { component: path, model, route, reuse } in entries {
         let start = Instant::now();
         let bytes = component(&path, model.as_deref())?;
-        let handler = runtime.load(&bytes).with_context(|| format!("{}", path.display()))?;
+        let handler = runtime.load(&bytes, reuse).with_context(|| format!("{}", path.display()))?;
         let name = name(&path);
         tracing::info!(
             function = name,
             route = %route,
             path = %path.display(),
             interface = %handler.interface(),
+            reuse,
             code = match handler.origin() {
                 CodeOrigin::Cache => "cached",
                 CodeOrigin::Compiled(_) => "compiled",
@@ -83,8 +88,8 @@ pub fn load(arguments: &ServeOptions, config: &Config) -> Result<Functions> {
 }
 
 fn on_command_line(arguments: &ServeOptions) -> Result<Vec<Entry>> {
-    let ServeOptions { function, model, route, .. } = arguments;
-    for (what, count) in [("--model", model.len()), ("--route", route.len())] {
+    let ServeOptions { function, model, route, reuse, .. } = arguments;
+    for (what, count) in [("--model", model.len()), ("--route", route.len()), ("--reuse", reuse.len())] {
         ensure!(
             count == 0 || count == function.len(),
             "{} functions, but {count} of {what}: give it once for each --function, in the same order, or not at all",
@@ -93,7 +98,8 @@ fn on_command_line(arguments: &ServeOptions) -> Result<Vec<Entry>> {
     }
     let entries = function.iter().enumerate().map(|(index, path)| {
         let route = route.get(index).cloned().map_or_else(|| default_route(path), Ok)?;
-        Ok(Entry { component: path.clone(), model: model.get(index).cloned(), route })
+        let reuse = reuse.get(index).copied().unwrap_or(NonZeroU32::MIN);
+        Ok(Entry { component: path.clone(), model: model.get(index).cloned(), route, reuse })
     });
     entries.collect()
 }
@@ -111,7 +117,8 @@ fn in_file(path: &Path) -> Result<Vec<Entry>> {
             Some(route) => route.parse().with_context(|| format!("{}", path.display()))?,
             None => default_route(&component)?,
         };
-        Ok(Entry { component, model: entry.model.map(|model| directory.join(model)), route })
+        let model = entry.model.map(|model| directory.join(model));
+        Ok(Entry { component, model, route, reuse: entry.reuse.unwrap_or(NonZeroU32::MIN) })
     });
     entries.collect()
 }
@@ -139,6 +146,7 @@ mod tests {
 
             [[function]]
             component = "whole.wasm"
+            reuse = 100
         "#;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("samara.toml");
@@ -148,6 +156,7 @@ mod tests {
         assert_eq!(entries[0].model.as_deref(), Some(&*directory.path().join("efficientnet-lite0.wasm")));
         assert_eq!(entries[0].route.to_string(), "/classify/...");
         assert_eq!((entries[1].model.as_deref(), entries[1].route.to_string()), (None, "/whole".to_owned()));
+        assert_eq!((entries[0].reuse.get(), entries[1].reuse.get()), (1, 100));
     }
 
     #[test]
@@ -155,7 +164,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("samara.toml");
         for text in
-            ["", "[[function]]\ncomponent = \"a.wasm\"\nmodels = \"b.wasm\"\n", "[[function]]\n", "functions = []"]
+            ["", "[[function]]\ncomponent = \"a.wasm\"\nmodels = \"b.wasm\"\n", "[[function]]\n", "functions = []", "[[function]]\ncomponent = \"a.wasm\"\nreuse = 0\n"]
         {
             std::fs::write(&path, text).unwrap();
             assert!(in_file(&path).is_err(), "{text}");

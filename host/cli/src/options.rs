@@ -1,7 +1,7 @@
 //! What the command line may say.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,10 @@ pub struct ServeOptions {
     /// function's, and so on [default: / and the function's name].
     #[arg(long, value_name = "PATH", requires = "function")]
     pub route: Vec<FunctionRoute>,
+    /// How many requests an instance of a function answers, one after another: only for wasi:http/handler@0.3, and at the
+    /// price that a request can find what others left behind. The first is the first function's, and so on [default: 1].
+    #[arg(long, value_name = "N", requires = "function")]
+    pub reuse: Vec<NonZeroU32>,
     /// A file that lists functions: see `samara.toml` in the documentation.
     #[arg(long, value_name = "samara.toml")]
     pub config: Option<PathBuf>,

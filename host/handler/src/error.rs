@@ -1,5 +1,6 @@
 //! What can go wrong, by phase.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use samara_artifact::InspectError;
@@ -32,6 +33,15 @@ pub enum LoadError {
     Imports {
         /// The interfaces.
         missing: Vec<String>,
+    },
+    /// Its instances are to answer several requests, and each can answer only one.
+    #[error(
+        "an instance is to answer {reuse} requests, but the component exports wasi:http/incoming-handler@0.2, whose \
+         instances answer one each: build it for wasi:http/handler@0.3, or leave the reuse out"
+    )]
+    NotReusable {
+        /// The number that was asked for.
+        reuse: NonZeroU32,
     },
     /// Wasmtime could not compile or link it.
     #[error("the component cannot be compiled: {0:#}")]

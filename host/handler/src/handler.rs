@@ -1,12 +1,13 @@
 //! A component that answers requests.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use samara_artifact::Inspection;
-use samara_runtime::{CodeKey, CodeOrigin, MemoryLimit};
+use samara_runtime::{CodeKey, CodeOrigin};
 use tokio::sync::oneshot;
-use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
@@ -21,9 +22,12 @@ pub struct Handler {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    runtime: HandlerRuntime,
-    component: ProxyPre<Guest>,
+pub struct Inner {
+    pub runtime: HandlerRuntime,
+    pub component: ProxyPre<Guest>,
+    /// Tells its instances from those of others.
+    pub id: usize,
+    pub reuse: NonZeroU32,
     interface: Interface,
     origin: CodeOrigin,
 }
@@ -31,9 +35,12 @@ struct Inner {
 // === impl Handler ===
 
 impl Handler {
-    pub(crate) fn new(runtime: &HandlerRuntime, bytes: &[u8]) -> Result<Handler, LoadError> {
+    pub(crate) fn new(runtime: &HandlerRuntime, bytes: &[u8], reuse: NonZeroU32) -> Result<Handler, LoadError> {
         let shared = &runtime.shared;
         let interface = Interface::of(&Inspection::of(bytes)?)?;
+        if interface == Interface::IncomingHandler && reuse.get() > 1 {
+            return Err(LoadError::NotReusable { reuse });
+        }
         let key = CodeKey::of_content(&shared.engine, bytes);
         let cached = shared.cache.as_ref().and_then(|cache| cache.component(&shared.engine, &key));
         let (component, origin) = match cached {
@@ -59,7 +66,8 @@ impl Handler {
             Interface::Handler => p3::bindings::ServicePre::new(prepared).map(ProxyPre::P3),
         };
         let component = component.map_err(LoadError::Compile)?;
-        Ok(Handler { inner: Arc::new(Inner { runtime: runtime.clone(), component, interface, origin }) })
+        let id = shared.handlers.fetch_add(1, Ordering::Relaxed);
+        Ok(Handler { inner: Arc::new(Inner { runtime: runtime.clone(), component, id, reuse, interface, origin }) })
     }
 
     /// The interface that it answers by.
@@ -67,15 +75,21 @@ impl Handler {
         self.inner.interface
     }
 
+    /// How many requests an instance answers, one after another.
+    pub fn reuse(&self) -> NonZeroU32 {
+        self.inner.reuse
+    }
+
     /// Where its machine code came from.
     pub fn origin(&self) -> CodeOrigin {
         self.inner.origin
     }
 
-    /// Answers a request in a fresh instance, within `deadline`.
+    /// Answers a request within `deadline`, in a fresh instance, or in one that answers several.
     ///
     /// The head of the reply goes to `reply` as soon as the instance has given it, and its body follows as the instance
-    /// writes it. What is returned is ready when the instance has come to its end, and has been reset.
+    /// writes it. What is returned is ready when the instance has done all there is to do, and has been reset or kept.
+    /// It is to be awaited within a Tokio runtime.
     ///
     /// Where there is no reply, `reply` is told why; a failure after the head of the reply ends its body instead.
     pub async fn handle(
@@ -84,10 +98,14 @@ impl Handler {
         deadline: Duration,
         reply: oneshot::Sender<Result<Reply, HandleError>>,
     ) {
-        let Inner { runtime, component, .. } = &*self.inner;
-        let limits = &runtime.shared.limits;
-        let mut store = Store::new(&runtime.shared.engine, Guest::new(MemoryLimit::new(limits.memory_bytes)));
-        store.limiter(|guest| &mut guest.memory);
-        run::run(store, component, &runtime.shared, request, deadline, reply).await;
+        run::run(&self.inner, request, deadline, reply).await;
+    }
+}
+
+// === impl Inner ===
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.runtime.shared.idle.forget(self.id);
     }
 }

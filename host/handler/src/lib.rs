@@ -1,7 +1,7 @@
 //! Runs components that answer HTTP requests: functions linked with their models, and any other that exports
 //! `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`.
 //!
-//! Each request gets an instance of its own. A component sees its request, a clock, random numbers and the standard
+//! Each request gets an instance of its own, unless a component's instances are to answer several. A component sees its request, a clock, random numbers and the standard
 //! streams, and nothing else: no file, no socket, no environment, and requests that it makes itself are denied.
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod error;
 mod guest;
 mod handler;
 mod interface;
+mod reuse;
 mod run;
 
 pub use error::{HandleError, LoadError};
@@ -18,13 +19,16 @@ pub use handler::Handler;
 pub use interface::Interface;
 pub use run::{Reply, ReplyBody, Request};
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use samara_runtime::{CodeCache, Config, FunctionCache, Limits, RuntimeError, Ticker};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::guest::Guest;
+use crate::reuse::IdleInstances;
 
 /// What all handlers of a process share. Cloning it is cheap.
 #[derive(Clone)]
@@ -39,6 +43,9 @@ struct Shared {
     cache: Option<CodeCache>,
     functions: Option<FunctionCache>,
     ticker: Ticker,
+    idle: Arc<IdleInstances>,
+    /// How many handlers have been loaded.
+    handlers: AtomicUsize,
 }
 
 // === impl HandlerRuntime ===
@@ -55,12 +62,21 @@ impl HandlerRuntime {
         let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
-        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, functions, ticker };
+        let (idle, handlers) = Default::default();
+        let limits = config.limits.clone();
+        let shared = Shared { engine, linker, limits, cache, functions, ticker, idle, handlers };
         Ok(HandlerRuntime { shared: Arc::new(shared) })
     }
 
     /// Loads a component from its bytes, from the code cache where that has it.
-    pub fn load(&self, component: &[u8]) -> Result<Handler, LoadError> {
-        Handler::new(self, component)
+    ///
+    /// Each of its instances answers `reuse` requests at most, one after another, and is dropped when it fails in one or has
+    /// none to answer for ten seconds. With 1, which is how requests are isolated from each other, each is fresh.
+    ///
+    /// # Errors
+    ///
+    /// The component is none, exports no handler or two, imports what is not granted, or is to be reused and cannot be.
+    pub fn load(&self, component: &[u8], reuse: NonZeroU32) -> Result<Handler, LoadError> {
+        Handler::new(self, component, reuse)
     }
 }

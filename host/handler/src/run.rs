@@ -1,17 +1,25 @@
-//! One request, in an instance of its own.
+//! One request, in an instance of its own, or in one that it has for a while.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_channel::oneshot as proxy;
-use samara_runtime::Ticker;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
+use samara_runtime::{MemoryLimit, Ticker};
 use tokio::sync::oneshot;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::handler::{Prepared, ProxyPre};
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
 use crate::guest::Guest;
+use crate::handler::Inner;
+use crate::reuse::Instance;
 use crate::{HandleError, Shared};
 
 /// A request, with a body that is there or comes.
@@ -23,78 +31,131 @@ pub type Reply = hyper::Response<WasiBody>;
 /// The body of a [`Reply`].
 pub type ReplyBody = WasiBody;
 
+/// Answers a request in an instance: one that waits for it, where the component's instances answer several, or else a
+/// fresh one.
 pub async fn run(
-    mut store: Store<Guest>,
-    component: &ProxyPre<Guest>,
-    shared: &Shared,
+    handler: &Inner,
     request: Request,
     deadline: Duration,
     reply: oneshot::Sender<Result<Reply, HandleError>>,
 ) {
-    // The instance's time is the processor's, which epochs measure, and that in which it waits.
-    store.set_epoch_deadline(Ticker::ticks(deadline));
-    let _running = shared.ticker.running();
-    let (head, given) = proxy::channel();
+    let shared = &*handler.runtime.shared;
     let mut reply = Some(reply);
+    let mut instance = None;
     let mut refused = None;
+    let _running = shared.ticker.running();
     let result = {
-        let instance = answer(&mut store, component, request, head);
-        let forwarded = async {
-            match given.await {
-                Ok(Ok(response)) => {
-                    if let Some(reply) = reply.take() {
-                        // If nobody waits any more, the reply is for nobody.
-                        let _ = reply.send(Ok(response));
+        let answered = async {
+            let instance = instance.insert(obtain(handler, deadline).await?);
+            let (head, given) = proxy::channel::<wasmtime::Result<Reply>>();
+            let (reading, read) = oneshot::channel();
+            let forwarded = async {
+                match given.await {
+                    Ok(Ok(response)) => {
+                        if let Some(reply) = reply.take() {
+                            let response = response.map(|body| Read { body, _until: reading }.boxed_unsync());
+                            // If nobody waits any more, the reply is for nobody.
+                            let _ = reply.send(Ok(response));
+                        }
                     }
+                    Ok(Err(error)) => refused = Some(error),
+                    // The instance ended before it gave anything.
+                    Err(_) => {}
                 }
-                Ok(Err(error)) => refused = Some(error),
-                // The instance ended before it gave anything.
-                Err(_) => {}
-            }
+            };
+            tokio::join!(answer(instance, request, head, read), forwarded).0
         };
-        let both = async { tokio::join!(instance, forwarded).0 };
-        tokio::time::timeout(deadline, both).await
+        tokio::time::timeout(deadline, answered).await
     };
-    let Some(reply) = reply else { return };
+    let Some(reply) = reply else {
+        if let (Ok(Ok(())), Some(instance)) = (result, instance) {
+            shared.idle.keep(handler.id, instance, handler.reuse);
+        }
+        return;
+    };
+    let exceeded = instance.is_some_and(|instance| instance.store.data().memory.is_exceeded());
     let error = match (result, refused) {
         (Err(_), _) => HandleError::Deadline { deadline },
-        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => explain(&error, &store, shared, deadline),
+        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => explain(&error, exceeded, shared, deadline),
         (Ok(Ok(())), None) => HandleError::Failed("it ended without a reply".to_owned()),
     };
-    drop(store);
     let _ = reply.send(Err(error));
 }
 
-/// Runs an instance until it has nothing more to do: its reply is given, and so is all of the body.
+/// An instance for a request that has so much time.
+async fn obtain(handler: &Inner, deadline: Duration) -> wasmtime::Result<Instance> {
+    let shared = &*handler.runtime.shared;
+    // The instance's time is the processor's, which epochs measure, and that in which it waits.
+    let ticks = Ticker::ticks(deadline);
+    if let Some(mut instance) = shared.idle.take(handler.id) {
+        instance.store.set_epoch_deadline(ticks);
+        return Ok(instance);
+    }
+    loop {
+        let mut store = Store::new(&shared.engine, Guest::new(MemoryLimit::new(shared.limits.memory_bytes)));
+        store.limiter(|guest| &mut guest.memory);
+        store.set_epoch_deadline(ticks);
+        match handler.component.instantiate_async(&mut store).await {
+            Ok(proxy) => return Ok(Instance { store, proxy, requests: 0 }),
+            Err(error) if error.is::<PoolConcurrencyLimitError>() && shared.idle.make_place() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Runs an instance until it has nothing more to do: its reply is given, and so is all of the body. `read` is closed when
+/// the body has been read.
 async fn answer(
-    store: &mut Store<Guest>,
-    component: &ProxyPre<Guest>,
+    instance: &mut Instance,
     request: Request,
     reply: proxy::Sender<wasmtime::Result<Reply>>,
+    read: oneshot::Receiver<Infallible>,
 ) -> wasmtime::Result<()> {
-    let instance = component.instantiate_async(&mut *store).await?;
+    let Instance { store, proxy, requests } = instance;
+    *requests += 1;
     store
         .run_concurrent(async |accessor| {
             let prepared = accessor.with(|mut store| {
-                Prepared::new(
-                    wasmtime::AsContextMut::as_context_mut(&mut store),
-                    &instance,
-                    request,
-                    Guest::http,
-                    reply,
-                )
+                Prepared::new(wasmtime::AsContextMut::as_context_mut(&mut store), proxy, request, Guest::http, reply)
             })?;
             prepared.run(accessor, std::future::pending()).await?;
             // The body of a reply is written by tasks that outlive the call.
             poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+            // What an instance leaves to be read when its last task has ended, as trailers, is read from the instance.
+            if let Proxy::P3(_) = proxy {
+                let _ = read.await;
+            }
             wasmtime::error::Ok(())
         })
         .await?
 }
 
+/// The body of a reply, which tells that it has been read by being dropped.
+struct Read {
+    body: ReplyBody,
+    _until: oneshot::Sender<Infallible>,
+}
+
+impl Body for Read {
+    type Data = Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// What an error of Wasmtime means to whoever wanted a reply.
-fn explain(error: &wasmtime::Error, store: &Store<Guest>, shared: &Shared, deadline: Duration) -> HandleError {
-    if store.data().memory.is_exceeded() {
+fn explain(error: &wasmtime::Error, memory_exceeded: bool, shared: &Shared, deadline: Duration) -> HandleError {
+    if memory_exceeded {
         return HandleError::Memory { limit_bytes: shared.limits.memory_bytes };
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {

@@ -1,6 +1,7 @@
 //! What a component is served with by those who know nothing of Samara: after the example of `wasmtime-wasi-http`, and
 //! with nothing set that Wasmtime does not set by itself.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +19,20 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p3,
+};
 
 use crate::nn::{self, Nn};
+
+/// A component, by the handler that it exports.
+enum Handler {
+    /// `wasi:http/incoming-handler@0.2`.
+    Incoming(ProxyPre<State>),
+    /// `wasi:http/handler@0.3`.
+    Service(ServicePre<State>),
+}
 
 /// A host that serves one component, with `wasi:nn` where it asks for that. It stops when this is dropped.
 pub struct BareHost {
@@ -36,12 +47,18 @@ impl BareHost {
         let component = Component::from_file(&engine, component).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).unwrap();
+        wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker).unwrap();
         nn::add_to_linker(&mut linker, |state: &mut State| &mut state.nn);
-        let component = ProxyPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
+        let prepared = linker.instantiate_pre(&component).unwrap();
+        let handler = match ProxyPre::new(prepared.clone()) {
+            Ok(component) => Handler::Incoming(component),
+            Err(_) => Handler::Service(ServicePre::new(prepared).unwrap()),
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(serve(listener, Arc::new(component)));
+        runtime.spawn(serve(listener, Arc::new(handler)));
         BareHost { address, _runtime: runtime }
     }
 
@@ -51,18 +68,23 @@ impl BareHost {
     }
 }
 
-async fn serve(listener: TcpListener, component: Arc<ProxyPre<State>>) {
+async fn serve(listener: TcpListener, handler: Arc<Handler>) {
     while let Ok((client, _)) = listener.accept().await {
-        let component = Arc::clone(&component);
+        let handler = Arc::clone(&handler);
         let service = service_fn(move |request| {
-            let component = Arc::clone(&component);
-            async move { answer(&component, request).await }
+            let handler = Arc::clone(&handler);
+            async move {
+                match &*handler {
+                    Handler::Incoming(component) => answer(component, request).await,
+                    Handler::Service(component) => answer_concurrently(component, request).await,
+                }
+            }
         });
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), service));
     }
 }
 
-async fn answer(component: &ProxyPre<State>, request: Request<Incoming>) -> Result<Response<HyperOutgoingBody>> {
+async fn answer(component: &ProxyPre<State>, request: Request<Incoming>) -> Result<Response<WasiBody>> {
     let mut store = Store::new(component.engine(), State::default());
     let (sender, receiver) = oneshot::channel();
     let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
@@ -75,6 +97,33 @@ async fn answer(component: &ProxyPre<State>, request: Request<Incoming>) -> Resu
     });
     match receiver.await {
         Ok(reply) => Ok(reply?),
+        Err(_) => {
+            task.await??;
+            Err(format_err!("the guest returned without a reply"))
+        }
+    }
+}
+
+async fn answer_concurrently(component: &ServicePre<State>, request: Request<Incoming>) -> Result<Response<WasiBody>> {
+    let mut store = Store::new(component.engine(), State::default());
+    let (sender, receiver) = oneshot::channel();
+    let (request, sent) = p3::Request::from_http(store.data_mut().http().hooks, request);
+    let component = component.clone();
+    let task = tokio::spawn(async move {
+        let service = component.instantiate_async(&mut store).await?;
+        store
+            .run_concurrent(async |accessor| {
+                let response = service.handle(accessor, request).await??;
+                let response = accessor.with(|store| response.into_http(store, sent))?;
+                // If nobody waits any more, the reply is for nobody.
+                let _ = sender.send(response);
+                poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+                wasmtime::error::Ok(())
+            })
+            .await?
+    });
+    match receiver.await {
+        Ok(reply) => Ok(reply),
         Err(_) => {
             task.await??;
             Err(format_err!("the guest returned without a reply"))

@@ -7,6 +7,7 @@ mod nn;
 
 use samara_tests::http::{Client, Reply, Request};
 use samara_tests::models;
+use samara_tests::samara::checkout;
 use samara_tests::server::Serve;
 use samara_tests::tensor::{Tensor, assert_close, binary_request, infer_path, json_body, json_request, outputs};
 use serde_json::json;
@@ -108,30 +109,56 @@ fn the_fashion_cnn_answers_alike() {
     compare("fashion-cnn");
 }
 
-/// A function linked with its model is a component like any other.
-#[test]
-fn a_linked_function_answers_alike() {
+/// A function linked with its model is a component like any other: asks both hosts the same.
+#[track_caller]
+fn compare_function(function: &str, model: &str, requests: &[Request]) {
     let directory = tempfile::tempdir().unwrap();
     let app = directory.path().join("app.wasm");
-    let function = samara_tests::samara::checkout().join("target/functions/score.wasm");
-    assert!(function.is_file(), "{} is missing: run `make functions`", function.display());
-    let model = models::card("anomaly-autoencoder").compiled();
-    let [function, model, output] = [&function, &model, &app].map(|path| path.to_str().unwrap());
-    samara_tests::samara::run(["link", function, "--model", model, "-o", output]).succeeds();
-    let server = Serve::functions(&["--function", output, "--route", "/score"]).start();
+    let component = checkout().join(format!("target/functions/{function}.wasm"));
+    assert!(component.is_file(), "{} is missing: run `make functions`", component.display());
+    let model = models::card(model).compiled();
+    let [component, model, output] = [&component, &model, &app].map(|path| path.to_str().unwrap());
+    samara_tests::samara::run(["link", component, "--model", model, "-o", output]).succeeds();
+    let route = format!("/{function}");
+    let server = Serve::functions(&["--function", output, "--route", &route]).start();
     let bare = BareHost::start(&app);
     let (mut ours, mut theirs) = (server.client(), Client::http1(bare.address()));
+    // The first is one that it can answer.
+    theirs.send(&requests[0]).expect(200);
+    for request in requests {
+        assert_eq!(visible(&theirs.send(request)), visible(&ours.send(request)), "{request:?}");
+    }
+}
+
+#[test]
+fn a_linked_function_answers_alike() {
     let row = [0.25; 30];
-    for request in [
+    let requests = [
         Request::post_json("/score", &json!([row, row])),
         Request::post_json("/score?threshold=0.5", &json!({"rows": [row]})),
         Request::post_json("/score", &json!([row, [1.0]])),
         Request::post("/score", "a,b\n1,2\n").header("content-type", "text/csv"),
         Request::post("/score", "x").header("content-type", "image/png"),
         Request::get("/score"),
-    ] {
-        assert_eq!(visible(&theirs.send(&request)), visible(&ours.send(&request)), "{request:?}");
-    }
+    ];
+    compare_function("score", "anomaly-autoencoder", &requests);
+}
+
+/// It exports `wasi:http/handler@0.3`, where the others export `wasi:http/incoming-handler@0.2`.
+#[test]
+fn a_linked_function_of_spins_sdk_answers_alike() {
+    let photo = |name: &str| std::fs::read(checkout().join("models/.cache/photos").join(name)).unwrap();
+    let (rocket, chelsea) = (photo("rocket.jpg"), photo("chelsea.png"));
+    let requests = [
+        Request::post("/classify?top=3", rocket.clone()).header("content-type", "image/jpeg"),
+        Request::post("/classify", chelsea).header("content-type", "image/png"),
+        Request::post("/classify", rocket[..5000].to_vec()).header("content-type", "image/jpeg"),
+        Request::post("/classify", "no image").header("content-type", "image/webp"),
+        Request::post("/classify", "").header("content-type", "image/png"),
+        Request::post_json("/classify", &json!({"image": "no base64!"})),
+        Request::get("/classify"),
+    ];
+    compare_function("classify", "efficientnet-lite0", &requests);
 }
 
 /// A reply that a host takes in several pieces, and a request that comes in several.

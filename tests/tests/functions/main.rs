@@ -5,6 +5,7 @@
 mod failures;
 mod link;
 mod refused;
+mod reuse;
 mod routes;
 mod spin;
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ struct ReadyFunction {
     name: String,
     route: String,
     interface: String,
+    /// How many requests an instance answers.
+    reuse: NonZeroU32,
 }
 
 #[derive(Serialize)]
@@ -90,6 +93,7 @@ async fn serve(json: bool, config: Config, repository: Repository, functions: Fu
             name: function.name.clone(),
             route: function.route.to_string(),
             interface: function.handler.interface().to_string(),
+            reuse: function.handler.reuse(),
         })
         .collect();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
