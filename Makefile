@@ -66,7 +66,7 @@ bench: functions ## Run the benchmarks
 .PHONY: test
 test: functions ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
-	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
+	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
 	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --workspace --exclude samara-engine
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python

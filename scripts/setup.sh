@@ -9,7 +9,7 @@
 #   demo-model    the model and the photos of `make run`       (includes python)
 #   models        all models, labels and photos                (includes python)
 #   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco; prompts and music
-#   bench-tools   wrk
+#   bench-tools   wrk; ONNX Runtime in .venv
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
 #   all           all of the above
 #
@@ -460,7 +460,7 @@ for part in "${@:-all}"; do
         demo-model) wanted_steps+="python demo_model " ;;
         models) wanted_steps+="python models " ;;
         test-tools) wanted_steps+="nextest python_tests node_tests sounds " ;;
-        bench-tools) wanted_steps+="wrk " ;;
+        bench-tools) wanted_steps+="python_tests wrk " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;

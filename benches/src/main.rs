@@ -19,6 +19,7 @@ mod http;
 mod load;
 mod machine;
 mod measurements;
+mod peer;
 mod process;
 mod report;
 mod samara;

@@ -8,6 +8,7 @@ mod functions;
 mod http;
 mod imports;
 mod isolation;
+mod nn;
 mod start;
 
 use anyhow::Result;
@@ -34,6 +35,7 @@ pub const ALL: &[Measurement] = &[
     Measurement { name: "start", title: "process start to the first answer", run: start::run },
     Measurement { name: "isolation", title: "fresh against reused instances", run: isolation::run },
     Measurement { name: "functions", title: "functions around models", run: functions::run },
+    Measurement { name: "nn", title: "models that the host runs", run: nn::run },
     Measurement { name: "http", title: "throughput over HTTP", run: http::run },
     Measurement { name: "endurance", title: "memory and descriptors over 10,000 requests", run: endurance::run },
 ];

@@ -1,6 +1,6 @@
 //! The command under test: found, run to its end, or run as a server.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -92,9 +92,27 @@ impl Samara {
         Ok(component)
     }
 
+    /// The model compiled to be run by the host, with its graph beside it.
+    pub fn component_for_host(&self, build: &Build) -> Result<PathBuf> {
+        let directory = self.target.join("bench").join("components-nn");
+        fs::create_dir_all(&directory)?;
+        let component = directory.join(format!("{}.wasm", build.name));
+        let words = ["compile", "--target", "nn", "--name", &build.name, "--cache-dir"].map(OsString::from);
+        let mut arguments = Vec::from(words);
+        arguments.extend([self.code_cache().into_os_string(), "--output".into(), component.clone().into()]);
+        arguments.push(build.onnx.clone().into());
+        self.run(&arguments).with_context(|| format!("samara compile --target nn {}", build.onnx.display()))?;
+        Ok(component)
+    }
+
     /// Serves components on a port that the system chooses.
     pub fn serve(&self, components: &[PathBuf]) -> Result<Server> {
-        let mut child = self.spawn_server(components, "127.0.0.1:0")?;
+        self.serve_with(components, &[])
+    }
+
+    /// The same with further options.
+    pub fn serve_with(&self, components: &[PathBuf], options: &[String]) -> Result<Server> {
+        let mut child = self.spawn_server(components, "127.0.0.1:0", options)?;
         let listening = listening_address(&mut child);
         // From here on it is killed, whatever comes.
         let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
@@ -104,17 +122,18 @@ impl Samara {
 
     /// Starts to serve components on this address, and does not wait for anything.
     pub fn serve_on(&self, components: &[PathBuf], address: SocketAddr) -> Result<Server> {
-        let child = self.spawn_server(components, &address.to_string())?;
+        let child = self.spawn_server(components, &address.to_string(), &[])?;
         Ok(Server { child, address })
     }
 
-    fn spawn_server(&self, components: &[PathBuf], listen: &str) -> Result<Child> {
+    fn spawn_server(&self, components: &[PathBuf], listen: &str, options: &[String]) -> Result<Child> {
         let log = fs::File::create(self.target.join("bench").join("serve.log"))?;
         Command::new(&self.binary)
             .arg("serve")
             .args(components)
             .args(["--listen", listen, "--json", "--cache-dir"])
             .arg(self.code_cache())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

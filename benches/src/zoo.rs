@@ -35,6 +35,8 @@ pub struct Vector {
     pub build: Build,
     /// What goes in.
     pub inputs: Vec<Tensor>,
+    /// The files that hold it, by input.
+    pub input_files: Vec<(String, PathBuf)>,
     /// What has to come out.
     pub expected: Vec<Tensor>,
 }
@@ -93,7 +95,8 @@ impl Card {
                     None => build.clone(),
                     Some(inputs) => Build { name: format!("{}-{}", card.name, vector.name), inputs, ..build.clone() },
                 };
-                Ok(Vector { build, inputs: read(&vector.inputs)?, expected: read(&vector.expected)? })
+                let input_files = vector.inputs.iter().map(|(name, file)| (name.clone(), models.join(file))).collect();
+                Ok(Vector { build, inputs: read(&vector.inputs)?, input_files, expected: read(&vector.expected)? })
             })
             .collect::<Result<_>>()?;
         Ok(Card { build, vectors })

@@ -9,7 +9,9 @@ mod statistics;
 use serde::{Deserialize, Serialize};
 
 pub use self::config::model_config;
-pub use self::statistics::{DurationStatistic, FunctionStatistics, ModelStatistics, statistics};
+pub use self::statistics::{
+    DurationStatistic, FunctionStatistics, GraphMetadata, GraphStatistics, ModelStatistics, statistics,
+};
 use crate::object::Object;
 use crate::{Error, ModelMetadata, TensorSpec};
 
@@ -60,8 +62,10 @@ pub fn health(live: bool, ready: bool) -> Vec<u8> {
 }
 
 /// The body of [`Route::Model`](crate::Route::Model).
+///
+/// `graph` is what the server runs for the model, where the model does not run by itself: an addition to the protocol.
 #[must_use]
-pub fn model_metadata(model: &ModelMetadata) -> Vec<u8> {
+pub fn model_metadata(model: &ModelMetadata, graph: Option<&GraphMetadata<'_>>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         name: &'a str,
@@ -69,6 +73,8 @@ pub fn model_metadata(model: &ModelMetadata) -> Vec<u8> {
         platform: &'a str,
         inputs: &'a [TensorSpec],
         outputs: &'a [TensorSpec],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        graph: Option<&'a GraphMetadata<'a>>,
     }
     to_body(&Body {
         name: &model.name,
@@ -76,6 +82,7 @@ pub fn model_metadata(model: &ModelMetadata) -> Vec<u8> {
         platform: &model.platform,
         inputs: &model.inputs,
         outputs: &model.outputs,
+        graph,
     })
 }
 

@@ -47,7 +47,7 @@ fn attempt(model: Option<&Model>, method: &str, path: &str, request: &dyn Reques
         Route::Live | Route::Ready => repository::health(true, true),
         Route::Model { name, version } => {
             served(name, version.as_deref())?;
-            repository::model_metadata(metadata)
+            repository::model_metadata(metadata, None)
         }
         Route::ModelReady { name, version } => {
             served(name, version.as_deref())?;

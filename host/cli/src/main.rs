@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod configuration;
 mod format;
 mod functions;
+mod graphs;
 mod npy;
 mod options;
 mod template;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use samara_artifact::Simd;
 use samara_compiler::InputShape;
+use samara_nn::GraphSpec;
 use samara_runtime::Config;
 use samara_server::FunctionRoute;
 
@@ -100,12 +101,14 @@ pub struct ServeOptions {
     /// price that a request can find what others left behind. The first is the first function's, and so on [default: 1].
     #[arg(long, value_name = "N", requires = "function")]
     pub reuse: Vec<NonZeroU32>,
-    /// A file that lists functions: see `samara.toml` in the documentation.
+    /// A file that lists functions and graphs: see `samara.toml` in the documentation.
     #[arg(long, value_name = "samara.toml")]
     pub config: Option<PathBuf>,
     /// The address and port to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub nn: NnOptions,
     #[command(flatten)]
     pub limits: LimitOptions,
     /// Threads that run inferences [default: one for each core].
@@ -193,6 +196,8 @@ pub struct InferOptions {
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
+    pub nn: NnOptions,
+    #[command(flatten)]
     pub limits: LimitOptions,
     #[command(flatten)]
     pub cache: CacheOptions,
@@ -205,9 +210,28 @@ pub struct InferOptions {
 pub struct InspectOptions {
     /// The component.
     pub model: PathBuf,
+    #[command(flatten)]
+    pub nn: NnOptions,
     /// Print it as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The graphs that the host runs, through wasi:nn.
+#[derive(Debug, Args)]
+pub struct NnOptions {
+    /// A graph that the host runs, or how one is to run whose file lies beside the component that asks for it. Settings:
+    /// backend=tract|onnxruntime|openvino, device=auto|cpu|cuda:N, contexts=N, threads=N,
+    /// optimization=none|basic|extended|all. Repeatable.
+    #[arg(long, value_name = "NAME[=MODEL.onnx][,KEY=VALUE…]")]
+    pub nn: Vec<GraphSpec>,
+    /// ONNX Runtime's library, for backend=onnxruntime [default: $ORT_DYLIB_PATH, or that of the Python package onnxruntime
+    /// in $VIRTUAL_ENV or ./.venv].
+    #[arg(long, value_name = "libonnxruntime.so")]
+    pub ort_dylib: Option<PathBuf>,
+    /// Let guests bring graphs of their own, by `load` of wasi:nn. They run on tract.
+    #[arg(long)]
+    pub nn_load: bool,
 }
 
 /// What an inference may use.

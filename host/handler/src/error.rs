@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use samara_artifact::InspectError;
 
+use crate::interface::NN;
+
 /// Why a component cannot be loaded as a handler.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +84,8 @@ fn list(names: &[String]) -> String {
 fn hint(missing: &[String]) -> &'static str {
     if missing.iter().any(|import| import.starts_with("samara:inference/model")) {
         "; give the function its model with --model"
+    } else if missing.iter().any(|import| import.starts_with(NN)) {
+        "; name the graph with --nn NAME=MODEL.onnx"
     } else {
         ""
     }

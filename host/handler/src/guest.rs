@@ -1,6 +1,11 @@
 //! What an instance carries on the host's side, and what it is given.
 
-use samara_runtime::MemoryLimit;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use samara_nn::Registry;
+use samara_nn::wit::{NnCtx, NnView};
+use samara_runtime::{Limits, MemoryLimit};
 use wasmtime::Engine;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,6 +17,7 @@ pub struct Guest {
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: NoRequests,
+    nn: NnCtx,
     /// How much each of its memories may have.
     pub memory: MemoryLimit,
 }
@@ -26,16 +32,29 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    samara_nn::wit::add_to_linker(&mut linker, Guest::nn)?;
     Ok(linker)
 }
 
 // === impl Guest ===
 
 impl Guest {
-    pub fn new(memory: MemoryLimit) -> Guest {
+    pub fn new(limits: &Limits, graphs: &Arc<Registry>) -> Guest {
         // What a guest prints is its log; standard output belongs to the command.
         let wasi = WasiCtx::builder().stdout(wasmtime_wasi::cli::stderr()).inherit_stderr().build();
-        Guest { wasi, http: WasiHttpCtx::new(), table: ResourceTable::new(), hooks: NoRequests, memory }
+        let mut nn = NnCtx::new(Arc::clone(graphs));
+        nn.set_memory_limit(limits.memory_bytes);
+        let memory = MemoryLimit::new(limits.memory_bytes);
+        Guest { wasi, http: WasiHttpCtx::new(), table: ResourceTable::new(), hooks: NoRequests, nn, memory }
+    }
+
+    /// Sets how long a graph's computation may wait for its turn from now on.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.nn.set_deadline(Instant::now().checked_add(deadline));
+    }
+
+    fn nn(&mut self) -> NnView<'_> {
+        NnView { table: &mut self.table, ctx: &mut self.nn }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Inner {
 impl Handler {
     pub(crate) fn new(runtime: &HandlerRuntime, bytes: &[u8], reuse: NonZeroU32) -> Result<Handler, LoadError> {
         let shared = &runtime.shared;
-        let interface = Interface::of(&Inspection::of(bytes)?)?;
+        let interface = Interface::of(&Inspection::of(bytes)?, !shared.graphs.is_empty())?;
         if interface == Interface::IncomingHandler && reuse.get() > 1 {
             return Err(LoadError::NotReusable { reuse });
         }

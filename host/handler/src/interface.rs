@@ -32,11 +32,15 @@ const GRANTED: [&str; 10] = [
     "wasi:sockets/",
 ];
 
+/// What guests are given where there are graphs: how interfaces' names begin, and their version.
+pub const NN: &str = "wasi:nn/";
+const NN_VERSION: &str = "@0.2.0-rc-2024-10-28";
+
 // === impl Interface ===
 
 impl Interface {
-    /// The one that a component exports, whose imports have to be such that there are.
-    pub fn of(component: &Inspection) -> Result<Interface, LoadError> {
+    /// The one that a component exports, whose imports have to be such that there are; `wasi:nn` is there if there are graphs.
+    pub fn of(component: &Inspection, has_graphs: bool) -> Result<Interface, LoadError> {
         let exports = |prefix: &str| component.exports.iter().any(|export| export.starts_with(prefix));
         let interface = match (exports(INCOMING_HANDLER), exports(HANDLER)) {
             (true, false) => Interface::IncomingHandler,
@@ -44,7 +48,9 @@ impl Interface {
             (true, true) => return Err(LoadError::TwoHandlers),
             (false, false) => return Err(LoadError::NoHandler { exports: component.exports.clone() }),
         };
-        let granted = |import: &String| GRANTED.iter().any(|prefix| import.starts_with(prefix));
+        let is_nn = |import: &String| import.starts_with(NN) && import.ends_with(NN_VERSION);
+        let granted =
+            |import: &String| GRANTED.iter().any(|prefix| import.starts_with(prefix)) || (has_graphs && is_nn(import));
         let missing: Vec<String> = component.imports.iter().filter(|import| !granted(import)).cloned().collect();
         if missing.is_empty() { Ok(interface) } else { Err(LoadError::Imports { missing }) }
     }
@@ -72,7 +78,7 @@ mod tests {
     fn a_component_has_one_handler() {
         let old = "wasi:http/incoming-handler@0.2.3";
         let new = "wasi:http/handler@0.3.0";
-        let of = |exports: &[&str]| Interface::of(&component(&[], exports));
+        let of = |exports: &[&str]| Interface::of(&component(&[], exports), false);
         assert_eq!(of(&[old]).unwrap(), Interface::IncomingHandler);
         assert_eq!(of(&[new, "samara:inference/model@0.1.0"]).unwrap(), Interface::Handler);
         assert!(matches!(of(&[old, new]), Err(LoadError::TwoHandlers)));
@@ -82,12 +88,20 @@ mod tests {
     #[test]
     fn what_is_not_granted_is_listed() {
         let imports = ["wasi:io/streams@0.2.0", "wasi:nn/graph@0.2.0", "samara:inference/model@0.1.0"];
-        let error = Interface::of(&component(&imports, &["wasi:http/incoming-handler@0.2.0"])).unwrap_err();
+        let error = Interface::of(&component(&imports, &["wasi:http/incoming-handler@0.2.0"]), true).unwrap_err();
         let message = error.to_string();
         assert!(
             message.contains("wasi:nn/graph@0.2.0") && message.contains("samara:inference/model@0.1.0"),
             "{message}"
         );
         assert!(!message.contains("wasi:io"), "{message}");
+    }
+
+    #[test]
+    fn graphs_are_granted_where_there_are_any() {
+        let asks = component(&["wasi:nn/graph@0.2.0-rc-2024-10-28"], &["wasi:http/incoming-handler@0.2.0"]);
+        assert!(Interface::of(&asks, true).is_ok());
+        let message = Interface::of(&asks, false).unwrap_err().to_string();
+        assert!(message.contains("wasi:nn/graph@0.2.0-rc-2024-10-28; name the graph with --nn"), "{message}");
     }
 }

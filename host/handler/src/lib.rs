@@ -2,7 +2,8 @@
 //! `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`.
 //!
 //! Each request gets an instance of its own, unless a component's instances are to answer several. A component sees its request, a clock, random numbers and the standard
-//! streams, and nothing else: no file, no socket, no environment, and requests that it makes itself are denied.
+//! streams, and the graphs that the host runs, and nothing else: no file, no socket, no environment, and requests that it
+//! makes itself are denied.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use samara_nn::Registry;
 use samara_runtime::{CodeCache, Config, FunctionCache, Limits, RuntimeError, Ticker};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -40,6 +42,7 @@ struct Shared {
     engine: Engine,
     linker: Linker<Guest>,
     limits: Limits,
+    graphs: Arc<Registry>,
     cache: Option<CodeCache>,
     functions: Option<FunctionCache>,
     ticker: Ticker,
@@ -63,8 +66,8 @@ impl HandlerRuntime {
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
         let (idle, handlers) = Default::default();
-        let limits = config.limits.clone();
-        let shared = Shared { engine, linker, limits, cache, functions, ticker, idle, handlers };
+        let (limits, graphs) = (config.limits.clone(), Arc::clone(&config.graphs));
+        let shared = Shared { engine, linker, limits, graphs, cache, functions, ticker, idle, handlers };
         Ok(HandlerRuntime { shared: Arc::new(shared) })
     }
 

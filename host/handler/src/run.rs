@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_channel::oneshot as proxy;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use samara_runtime::{MemoryLimit, Ticker};
+use samara_runtime::Ticker;
 use tokio::sync::oneshot;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
@@ -89,12 +89,16 @@ async fn obtain(handler: &Inner, deadline: Duration) -> wasmtime::Result<Instanc
     let ticks = Ticker::ticks(deadline);
     if let Some(mut instance) = shared.idle.take(handler.id) {
         instance.store.set_epoch_deadline(ticks);
+        instance.store.data_mut().set_deadline(deadline);
         return Ok(instance);
     }
     loop {
-        let mut store = Store::new(&shared.engine, Guest::new(MemoryLimit::new(shared.limits.memory_bytes)));
+        let mut store = Store::new(&shared.engine, Guest::new(&shared.limits, &shared.graphs));
         store.limiter(|guest| &mut guest.memory);
+        // A call to the host can carry as much as the instance can hold.
+        store.set_hostcall_fuel(shared.limits.memory_bytes);
         store.set_epoch_deadline(ticks);
+        store.data_mut().set_deadline(deadline);
         match handler.component.instantiate_async(&mut store).await {
             Ok(proxy) => return Ok(Instance { store, proxy, requests: 0 }),
             Err(error) if error.is::<PoolConcurrencyLimitError>() && shared.idle.make_place() => {}

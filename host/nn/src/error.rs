@@ -24,6 +24,32 @@ pub enum LoadError {
         /// What the system said.
         reason: std::io::Error,
     },
+    /// The file beside a component is another than the one that the component was made with.
+    #[error(
+        "graph {graph:?}: {} is not the file that the component was made with; compile the model again, or name the file \
+         to use with --nn {graph}=MODEL.onnx",
+        path.display()
+    )]
+    Changed {
+        /// The graph's name.
+        graph: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two components have different graphs of the same name.
+    #[error(
+        "graph {graph:?} is {} for one component and {} for another: compile one of them under another --name",
+        first.display(),
+        second.display()
+    )]
+    Conflict {
+        /// The graph's name.
+        graph: String,
+        /// The file that was loaded first.
+        first: PathBuf,
+        /// The file beside the other component.
+        second: PathBuf,
+    },
     /// The backend did not take the graph in the file.
     #[error("graph {graph:?} ({}): {reason}", path.display())]
     File {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -24,12 +24,28 @@ pub struct Options {
 }
 
 /// The graphs of a process, each loaded once and shared by all requests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Registry {
-    graphs: BTreeMap<String, Arc<Graph>>,
+    graphs: RwLock<Graphs>,
+    /// How graphs are to run whose files lie beside the components that ask for them.
+    settings: BTreeMap<String, GraphSpec>,
     options: Options,
     /// What guests have brought, by its SHA-256.
     brought: Mutex<HashMap<[u8; 32], Slot>>,
+}
+
+#[derive(Debug, Default)]
+struct Graphs {
+    by_name: BTreeMap<String, Registered>,
+    /// By everything but the name.
+    loaded: HashMap<GraphSpec, Arc<Graph>>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    graph: Arc<Graph>,
+    /// Whether its file lies beside a component.
+    beside: bool,
 }
 
 /// A graph that a guest has brought: absent while it is loaded, so that whoever brings the same one waits.
@@ -39,40 +55,95 @@ type Slot = Arc<Mutex<Option<Arc<Graph>>>>;
 const MAX_BROUGHT: usize = 16;
 
 impl Registry {
-    /// Loads every graph. Graphs of the same file and settings are loaded once and share their contexts.
+    /// Loads every graph that has a file. Graphs of the same file and settings are loaded once and share their contexts.
+    ///
+    /// Those without wait for [`Registry::provide`].
     pub fn load(specs: impl IntoIterator<Item = GraphSpec>, options: &Options) -> Result<Registry, LoadError> {
-        let mut graphs: BTreeMap<String, Arc<Graph>> = BTreeMap::new();
-        let mut loaded: HashMap<GraphSpec, Arc<Graph>> = HashMap::new();
+        let mut registry = Registry { options: options.clone(), ..Registry::default() };
         for spec in specs {
-            if graphs.contains_key(&spec.name) {
+            if registry.settings.contains_key(&spec.name) || registry.read().by_name.contains_key(&spec.name) {
                 return Err(LoadError::Duplicate { name: spec.name });
             }
-            let path = spec.path.canonicalize().map_err(|reason| unreadable(&spec, reason))?;
-            let settings = GraphSpec { name: String::new(), path, ..spec.clone() };
-            let graph = match loaded.get(&settings) {
-                Some(graph) => Arc::new(graph.renamed(&spec.name)),
-                None => {
-                    let graph = Arc::new(load_file(&spec, options)?);
-                    loaded.insert(settings, Arc::clone(&graph));
-                    graph
-                }
-            };
-            graphs.insert(spec.name, graph);
+            match &spec.path {
+                Some(path) => drop(registry.register(&spec, path, None)?),
+                None => drop(registry.settings.insert(spec.name.clone(), spec)),
+            }
         }
-        Ok(Registry { graphs, options: options.clone(), brought: Mutex::default() })
+        Ok(registry)
+    }
+
+    /// The graph of that name: the one that is registered, else the one in the file beside a component, whose SHA-256 the
+    /// component knows.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be loaded, is another than the component was made with, or has the name of one beside another
+    /// component that is not the same.
+    pub fn provide(&self, name: &str, path: &Path, sha256: &str) -> Result<Arc<Graph>, LoadError> {
+        if let Some(Registered { graph, beside }) = self.read().by_name.get(name) {
+            return if *beside && graph.info().sha256 != sha256 {
+                let (graph, first) = (name.to_owned(), graph.info().path.clone());
+                Err(LoadError::Conflict { graph, first, second: path.to_owned() })
+            } else {
+                Ok(Arc::clone(graph))
+            };
+        }
+        let settings = self.settings.get(name).cloned();
+        let spec = settings.unwrap_or_else(|| GraphSpec::new(name)).with_path(path);
+        self.register(&spec, path, Some(sha256))
+    }
+
+    /// Whether guests find nothing here, and cannot bring anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.options.allow_load && self.read().by_name.is_empty()
+    }
+
+    /// The names of graphs that have settings but no file yet.
+    #[must_use]
+    pub fn without_file(&self) -> Vec<&str> {
+        let graphs = self.read();
+        self.settings.keys().filter(|name| !graphs.by_name.contains_key(*name)).map(String::as_str).collect()
+    }
+
+    /// Loads a graph, unless that has been done, and registers it. One beside a component has the SHA-256 that is given.
+    fn register(&self, spec: &GraphSpec, path: &Path, sha256: Option<&str>) -> Result<Arc<Graph>, LoadError> {
+        let path = path.canonicalize().map_err(|reason| unreadable(&spec.name, path, reason))?;
+        let settings = GraphSpec { name: String::new(), ..spec.clone() }.with_path(&path);
+        let loaded = self.read().loaded.get(&settings).cloned();
+        let graph = match loaded {
+            Some(graph) => Arc::new(graph.renamed(&spec.name)),
+            None => Arc::new(load_file(spec, &path, &self.options)?),
+        };
+        if sha256.is_some_and(|sha256| sha256 != graph.info().sha256) {
+            return Err(LoadError::Changed { graph: spec.name.clone(), path });
+        }
+        let beside = sha256.is_some();
+        let mut graphs = self.write();
+        graphs.loaded.entry(settings).or_insert_with(|| Arc::clone(&graph));
+        graphs.by_name.insert(spec.name.clone(), Registered { graph: Arc::clone(&graph), beside });
+        Ok(graph)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Graphs> {
+        self.graphs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Graphs> {
+        self.graphs.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The graph of that name.
     pub fn get(&self, name: &str) -> Result<Arc<Graph>, UnknownGraph> {
-        self.graphs
-            .get(name)
-            .cloned()
-            .ok_or_else(|| UnknownGraph { name: name.to_owned(), known: self.graphs.keys().cloned().collect() })
+        let graphs = self.read();
+        let found = graphs.by_name.get(name).map(|registered| Arc::clone(&registered.graph));
+        found.ok_or_else(|| UnknownGraph { name: name.to_owned(), known: graphs.by_name.keys().cloned().collect() })
     }
 
-    /// All graphs that were registered, by name.
-    pub fn graphs(&self) -> impl ExactSizeIterator<Item = &Arc<Graph>> {
-        self.graphs.values()
+    /// All graphs that are registered, by name.
+    #[must_use]
+    pub fn graphs(&self) -> Vec<Arc<Graph>> {
+        self.read().by_name.values().map(|registered| Arc::clone(&registered.graph)).collect()
     }
 
     /// Whether guests may bring graphs of their own.
@@ -100,7 +171,7 @@ impl Registry {
         if let Some(graph) = &*slot {
             return Ok(Arc::clone(graph));
         }
-        let spec = GraphSpec { device: Device::Cpu, backend: BackendKind::Tract, ..GraphSpec::new(hex(&hash), "") };
+        let spec = GraphSpec { device: Device::Cpu, backend: BackendKind::Tract, ..GraphSpec::new(hex(&hash)) };
         match load_from(Source::Bytes(model), &spec, &self.options, &hash, model.len() as u64) {
             Ok(graph) => Ok(Arc::clone(slot.insert(Arc::new(graph)))),
             Err(reason) => {
@@ -112,18 +183,29 @@ impl Registry {
     }
 }
 
-fn unreadable(spec: &GraphSpec, reason: std::io::Error) -> LoadError {
-    LoadError::Read { graph: spec.name.clone(), path: spec.path.clone(), reason }
+fn unreadable(graph: &str, path: &Path, reason: std::io::Error) -> LoadError {
+    LoadError::Read { graph: graph.to_owned(), path: path.to_owned(), reason }
 }
 
-fn load_file(spec: &GraphSpec, options: &Options) -> Result<Graph, LoadError> {
-    let (hash, bytes) = hash_file(&spec.path).map_err(|reason| unreadable(spec, reason))?;
-    let graph = load_from(Source::File(&spec.path), spec, options, &hash, bytes).map_err(|reason| LoadError::File {
+fn load_file(spec: &GraphSpec, path: &Path, options: &Options) -> Result<Graph, LoadError> {
+    let (hash, bytes) = hash_file(path).map_err(|reason| unreadable(&spec.name, path, reason))?;
+    let graph = load_from(Source::File(path), spec, options, &hash, bytes).map_err(|reason| LoadError::File {
         graph: spec.name.clone(),
-        path: spec.path.clone(),
+        path: path.to_owned(),
         reason,
     })?;
     let info = graph.info();
+    tracing::info!(
+        graph = info.name,
+        path = %info.path.display(),
+        backend = %info.backend,
+        version = info.version,
+        device = %info.device,
+        contexts = info.contexts,
+        threads = info.threads,
+        ms = info.load_time.as_millis(),
+        "loaded"
+    );
     if let Some(reason) = &info.fell_back {
         tracing::warn!(graph = info.name, backend = %info.backend, reason, "no GPU: the graph runs on the CPU");
     }
@@ -142,7 +224,10 @@ fn load_from(
     let contexts = spec.context_count();
     let info = GraphInfo {
         name: spec.name.clone(),
-        path: spec.path.clone(),
+        path: match source {
+            Source::File(path) => path.to_owned(),
+            Source::Bytes(_) => PathBuf::new(),
+        },
         sha256: hex(hash),
         bytes,
         backend: spec.backend,

@@ -9,17 +9,17 @@ use serde::{Deserialize, Deserializer, de};
 
 /// Which graph is loaded from where, and how it runs.
 ///
-/// On a command line it is `NAME=MODEL.onnx[,backend=…][,device=…][,contexts=N][,threads=N][,optimization=…]`; the path can
-/// have no comma there. In a file it is a table with the keys `name`, `model`, and the same settings.
+/// On a command line it is `NAME[=MODEL.onnx][,backend=…][,device=…][,contexts=N][,threads=N][,optimization=…]`; the path
+/// can have no comma there. In a file it is a table with the keys `name`, `model`, and the same settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphSpec {
     /// The name under which guests ask for it.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// The ONNX file.
-    #[serde(rename = "model")]
-    pub path: PathBuf,
+    /// The ONNX file; absent for the one that lies beside the component that asks for the graph.
+    #[serde(rename = "model", default)]
+    pub path: Option<PathBuf>,
     /// What runs it.
     #[serde(default)]
     pub backend: BackendKind,
@@ -79,8 +79,8 @@ pub enum Optimization {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// There is no name, or no path.
-    #[error("{text:?} is not NAME=MODEL.onnx[,KEY=VALUE…]")]
+    /// There is no name, an empty path, or a setting without a value.
+    #[error("{text:?} is not NAME[=MODEL.onnx][,KEY=VALUE…]")]
     Form {
         /// The whole text.
         text: String,
@@ -116,18 +116,24 @@ const MAX_COUNT: usize = 1024;
 // === impl GraphSpec ===
 
 impl GraphSpec {
-    /// A graph under a name, with every setting at its default.
+    /// A graph under a name, with every setting at its default and without a file.
     #[must_use]
-    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> GraphSpec {
+    pub fn new(name: impl Into<String>) -> GraphSpec {
         GraphSpec {
             name: name.into(),
-            path: path.into(),
+            path: None,
             backend: BackendKind::default(),
             device: Device::default(),
             contexts: None,
             threads: 1,
             optimization: Optimization::default(),
         }
+    }
+
+    /// The same with the ONNX file at `path`.
+    #[must_use]
+    pub fn with_path(self, path: impl Into<PathBuf>) -> GraphSpec {
+        GraphSpec { path: Some(path.into()), ..self }
     }
 
     /// How many contexts it has: as many as are set, else one a core.
@@ -143,11 +149,15 @@ impl FromStr for GraphSpec {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let form = || SpecError::Form { text: text.to_owned() };
         let mut parts = text.split(',');
-        let (name, path) = parts.next().and_then(|part| part.split_once('=')).ok_or_else(form)?;
-        if name.is_empty() || path.is_empty() {
+        let (name, path) = match parts.next().map(|part| part.split_once('=').ok_or(part)) {
+            Some(Ok((name, path))) => (name, Some(path)),
+            Some(Err(name)) => (name, None),
+            None => return Err(form()),
+        };
+        if name.is_empty() || path.is_some_and(str::is_empty) {
             return Err(form());
         }
-        let mut spec = GraphSpec::new(name, path);
+        let mut spec = GraphSpec { path: path.map(PathBuf::from), ..GraphSpec::new(name) };
         let mut seen = HashSet::new();
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(form)?;

@@ -167,7 +167,7 @@ fn every_level_of_optimization_gives_the_same() {
     let path = difference(Type::Float, &[2]).write(directory.path(), "difference.onnx");
     for backend in backends().into_iter().filter(|&backend| backend != BackendKind::Openvino) {
         for optimization in [Optimization::None, Optimization::Basic, Optimization::Extended, Optimization::All] {
-            let spec = GraphSpec { backend, optimization, ..GraphSpec::new("g", &path) };
+            let spec = GraphSpec { backend, optimization, ..GraphSpec::new("g").with_path(&path) };
             let graph = Registry::load([spec], &options()).unwrap().get("g").unwrap();
             let inputs = named([("a", floats(&[2], &[3.0, 4.0])), ("b", floats(&[2], &[1.0, 1.0]))]);
             assert_eq!(graph.compute(inputs, None), Ok(named([("y", floats(&[2], &[2.0, 3.0]))])), "{backend}");
@@ -202,7 +202,7 @@ fn one_file_under_two_names_is_loaded_once_and_names_are_unique() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[1]).write(directory.path(), "same.onnx");
     let other = directory.path().join("./same.onnx");
-    let specs = [GraphSpec::new("one", &path), GraphSpec::new("two", &other)];
+    let specs = [GraphSpec::new("one").with_path(&path), GraphSpec::new("two").with_path(&other)];
     let registry = Registry::load(specs, &Options::default()).unwrap();
     let [one, two] = ["one", "two"].map(|name| registry.get(name).unwrap());
     assert_eq!(one.info().load_time, two.info().load_time, "it was loaded twice");
@@ -213,8 +213,39 @@ fn one_file_under_two_names_is_loaded_once_and_names_are_unique() {
     assert_eq!(error.to_string(), "unknown graph \"three\", expected one of one, two");
     assert_eq!(registry.graphs().len(), 2);
 
-    let twice = [GraphSpec::new("one", &path), GraphSpec::new("one", &path)];
+    let twice = [GraphSpec::new("one").with_path(&path), GraphSpec::new("one").with_path(&path)];
     assert!(matches!(Registry::load(twice, &Options::default()), Err(LoadError::Duplicate { name }) if name == "one"));
+}
+
+#[test]
+fn a_file_beside_a_component_runs_as_the_settings_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = same(Type::Float, &[1]).write(directory.path(), "same.onnx");
+    let other = same(Type::Float, &[2]).write(directory.path(), "other.onnx");
+    let settings = GraphSpec { contexts: Some(3), ..GraphSpec::new("one") };
+    let registry = Registry::load([settings, GraphSpec::new("here").with_path(&path)], &Options::default()).unwrap();
+    assert_eq!(registry.without_file(), ["one"]);
+    let sha256 = registry.get("here").unwrap().info().sha256.clone();
+
+    let one = registry.provide("one", &path, &sha256).unwrap();
+    assert_eq!((one.info().name.as_str(), one.info().contexts), ("one", 3));
+    assert_eq!(registry.get("one").unwrap().info().path, one.info().path);
+    assert!(registry.without_file().is_empty());
+    // The same again, from another component.
+    assert!(registry.provide("one", &path, &sha256).is_ok());
+    assert!(
+        matches!(registry.provide("one", &other, "of another"), Err(LoadError::Conflict { graph, .. }) if graph == "one")
+    );
+    // What the operator has named is what runs.
+    let here = registry.provide("here", &other, "of another").unwrap();
+    assert_eq!(here.info().sha256, sha256);
+    // Another file than the component was made with.
+    assert!(
+        matches!(registry.provide("two", &other, &sha256), Err(LoadError::Changed { graph, .. }) if graph == "two")
+    );
+    assert!(registry.get("two").is_err());
+    let missing = directory.path().join("missing.onnx");
+    assert!(matches!(registry.provide("two", &missing, &sha256), Err(LoadError::Read { .. })));
 }
 
 #[test]
@@ -258,12 +289,12 @@ fn a_setting_that_a_backend_does_not_have_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[1]).write(directory.path(), "same.onnx");
     let refused = |spec: GraphSpec| Registry::load([spec], &options()).unwrap_err().to_string();
-    let cuda = refused(GraphSpec { device: Device::Cuda(0), ..GraphSpec::new("g", &path) });
+    let cuda = refused(GraphSpec { device: Device::Cuda(0), ..GraphSpec::new("g").with_path(&path) });
     assert!(cuda.contains("device=cuda:0 cannot be used by backend=tract"), "{cuda}");
-    let threads = refused(GraphSpec { threads: 2, ..GraphSpec::new("g", &path) });
+    let threads = refused(GraphSpec { threads: 2, ..GraphSpec::new("g").with_path(&path) });
     assert!(threads.contains("threads=2 is not possible with backend=tract"), "{threads}");
     if !cfg!(feature = "openvino") {
-        let openvino = refused(GraphSpec { backend: BackendKind::Openvino, ..GraphSpec::new("g", &path) });
+        let openvino = refused(GraphSpec { backend: BackendKind::Openvino, ..GraphSpec::new("g").with_path(&path) });
         assert!(openvino.contains("--features openvino"), "{openvino}");
     }
 }
@@ -275,7 +306,7 @@ fn a_gpu_that_is_not_there_fails_and_is_told_where_it_was_optional() {
     let path = same(Type::Float, &[1]).write(directory.path(), "same.onnx");
     let backend = BackendKind::Onnxruntime;
     // No machine has a device with this number.
-    let spec = GraphSpec { backend, device: Device::Cuda(1000), ..GraphSpec::new("g", &path) };
+    let spec = GraphSpec { backend, device: Device::Cuda(1000), ..GraphSpec::new("g").with_path(&path) };
     let error = Registry::load([spec], &options()).unwrap_err().to_string();
     assert!(error.contains("device=cuda:1000 cannot be used by backend=onnxruntime: "), "{error}");
     let graph = load(backend, &path).unwrap();
@@ -283,7 +314,7 @@ fn a_gpu_that_is_not_there_fails_and_is_told_where_it_was_optional() {
         Device::Cpu => assert!(graph.info().fell_back.as_ref().is_some_and(|reason| !reason.is_empty())),
         device => assert_eq!((device, &graph.info().fell_back), (Device::Cuda(0), &None)),
     }
-    let spec = GraphSpec { backend, device: Device::Cpu, threads: 2, ..GraphSpec::new("g", &path) };
+    let spec = GraphSpec { backend, device: Device::Cpu, threads: 2, ..GraphSpec::new("g").with_path(&path) };
     let graph = Registry::load([spec], &options()).unwrap().get("g").unwrap();
     assert_eq!((graph.info().device, &graph.info().fell_back, graph.info().threads), (Device::Cpu, &None, 2));
 }
@@ -293,7 +324,7 @@ fn an_onnxruntime_that_is_no_use_is_an_error_that_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[1]).write(directory.path(), "same.onnx");
     let error = |dylib: &Path| {
-        let spec = GraphSpec { backend: BackendKind::Onnxruntime, ..GraphSpec::new("g", &path) };
+        let spec = GraphSpec { backend: BackendKind::Onnxruntime, ..GraphSpec::new("g").with_path(&path) };
         let options = Options { ort_dylib: Some(dylib.to_owned()), ..Options::default() };
         Registry::load([spec], &options).unwrap_err().to_string()
     };

@@ -128,7 +128,7 @@ fn floats(elements: &[f32]) -> Vec<u8> {
 fn a_graph_is_loaded_by_name_and_computes_again_and_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = difference(Type::Float, &[2]).write(directory.path(), "difference.onnx");
-    let mut guest = Guest::new([GraphSpec::new("difference", path)], false);
+    let mut guest = Guest::new([GraphSpec::new("difference").with_path(path)], false);
     let context = guest.context("difference");
     guest.put_tensor(F32, &[2], &floats(&[5.0, 7.0]));
     assert_eq!(guest.call("set_input", [context, 0, TENSOR]), SUCCESS);
@@ -169,7 +169,7 @@ fn a_graph_from_bytes_computes_where_that_is_allowed() {
 fn what_is_wrong_has_its_number() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[2]).write(directory.path(), "same.onnx");
-    let mut guest = Guest::new([GraphSpec::new("same", path)], false);
+    let mut guest = Guest::new([GraphSpec::new("same").with_path(path)], false);
     let context = guest.context("same");
     guest.put(TEXT, b"none\xff");
     assert_eq!(guest.call("load_by_name", [TEXT, 4, OUT]), NOT_FOUND);
@@ -201,7 +201,7 @@ fn what_is_wrong_has_its_number() {
 fn a_pointer_out_of_the_memory_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[2]).write(directory.path(), "same.onnx");
-    let mut guest = Guest::new([GraphSpec::new("same", path)], true);
+    let mut guest = Guest::new([GraphSpec::new("same").with_path(path)], true);
     let context = guest.context("same");
     for far in [LAST, u32::MAX, u32::MAX - 3] {
         assert_eq!(guest.call("load", [far, 1, 1, 0, OUT]), INVALID_ARGUMENT);
@@ -234,7 +234,7 @@ fn a_pointer_out_of_the_memory_is_an_error() {
 fn a_guests_tensors_take_no_more_than_they_may() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[2]).write(directory.path(), "same.onnx");
-    let mut guest = Guest::new([GraphSpec::new("same", path)], false);
+    let mut guest = Guest::new([GraphSpec::new("same").with_path(path)], false);
     guest.store.data_mut().set_memory_limit(3000);
     let context = guest.context("same");
     guest.put_tensor(F32, &[2], &[0; 8]);

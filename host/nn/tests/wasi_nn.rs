@@ -156,7 +156,7 @@ fn by_name<'a>(graph: &'a str, ty: u8, dimensions: &'a [u32], data: &'a [u8]) ->
 fn a_graph_is_loaded_by_name_and_computes() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[-1, 2]).write(directory.path(), "same.onnx");
-    let guest = Guest::new([GraphSpec::new("same", path)], false);
+    let guest = Guest::new([GraphSpec::new("same").with_path(path)], false);
     let data: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     for _ in 0..3 {
         let answer = guest.run(&by_name("same", FP32, &[1, 2], &data)).unwrap();
@@ -176,7 +176,7 @@ fn what_has_no_name_crosses_as_bytes() {
         ("int16", Type::Int16, &[1, 2, 3, 4]),
     ];
     let specs = cases.map(|(name, element, _)| {
-        GraphSpec::new(name, same(element, &[2]).write(directory.path(), &format!("{name}.onnx")))
+        GraphSpec::new(name).with_path(same(element, &[2]).write(directory.path(), &format!("{name}.onnx")))
     });
     let guest = Guest::new(specs, false);
     for (name, _, data) in cases {
@@ -191,7 +191,7 @@ fn what_has_no_name_crosses_as_bytes() {
 fn a_scalar_takes_both_forms() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[]).write(directory.path(), "scalar.onnx");
-    let guest = Guest::new([GraphSpec::new("scalar", path)], false);
+    let guest = Guest::new([GraphSpec::new("scalar").with_path(path)], false);
     for dimensions in [&[][..], &[1]] {
         let answer = guest.run(&by_name("scalar", FP32, dimensions, &[0, 0, 128, 63])).unwrap();
         assert_eq!(answer, Ok((Vec::new(), FP32, vec![0, 0, 128, 63])));
@@ -203,7 +203,7 @@ fn errors_have_their_codes() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[2]).write(directory.path(), "same.onnx");
     let pair = difference(Type::Float, &[2]).write(directory.path(), "pair.onnx");
-    let guest = Guest::new([GraphSpec::new("same", path), GraphSpec::new("pair", pair)], false);
+    let guest = Guest::new([GraphSpec::new("same").with_path(path), GraphSpec::new("pair").with_path(pair)], false);
     let error = |request: Request<'_>| guest.run(&request).unwrap().unwrap_err();
     let (code, message) = error(by_name("none", FP32, &[2], &[0; 8]));
     assert_eq!((code, message.as_str()), (NOT_FOUND, "unknown graph \"none\", expected one of pair, same"));
@@ -237,7 +237,7 @@ fn a_graph_from_bytes_computes_where_that_is_allowed() {
 fn a_guests_tensors_take_no_more_than_they_may() {
     let directory = tempfile::tempdir().unwrap();
     let path = same(Type::Float, &[-1]).write(directory.path(), "same.onnx");
-    let guest = Guest::new([GraphSpec::new("same", path)], false);
+    let guest = Guest::new([GraphSpec::new("same").with_path(path)], false);
     let data = vec![0; 100_000];
     let request = by_name("same", FP32, &[25_000], &data);
     assert!(guest.run_limited(&request, 110_000).unwrap().is_ok());

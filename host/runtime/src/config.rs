@@ -1,8 +1,10 @@
 //! How a runtime is set up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use samara_nn::Registry;
 use wasmtime::{Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::CodeCache;
@@ -18,6 +20,8 @@ pub struct Config {
     /// How much of the memory that an inference wrote its slot may keep, in bytes. What is kept is restored by copying
     /// when the instance is dropped and costs the next instance no page fault; the rest is given back to the system.
     pub keep_resident_bytes: usize,
+    /// The graphs that the host runs.
+    pub graphs: Arc<Registry>,
 }
 
 /// What an inference may use.
@@ -40,6 +44,7 @@ impl Default for Config {
             limits: Limits::default(),
             cache_directory: Config::default_cache_directory(),
             keep_resident_bytes: 32 << 20,
+            graphs: Arc::default(),
         }
     }
 }

@@ -40,14 +40,21 @@ pub enum LoadError {
         /// What is missing or differs.
         reason: String,
     },
-    /// Its model is to be run by its host, which this one does not do.
-    #[error(
-        "the component has its host run the model: it imports `{import}`, which `samara serve` does not offer; \
-         compile the model with --target wasm"
-    )]
-    HostRuns {
-        /// What it imports.
-        import: String,
+    /// The graph that its host is to run cannot be loaded.
+    #[error(transparent)]
+    Graph(#[from] samara_nn::LoadError),
+    /// The graph that its host is to run is not registered.
+    #[error(transparent)]
+    UnknownGraph(#[from] samara_nn::UnknownGraph),
+    /// The graph that is registered takes or gives something else than the model.
+    #[error("graph {graph:?} is not the model's: the model has {wanted}, the graph has {given}")]
+    OtherGraph {
+        /// The graph's name.
+        graph: String,
+        /// What the model takes, or gives.
+        wanted: String,
+        /// What the graph takes, or gives.
+        given: String,
     },
     /// Wasmtime could not compile it, or the code is of no use to it.
     #[error("the component cannot be compiled: {0:#}")]

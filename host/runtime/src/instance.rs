@@ -9,7 +9,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::abi::{Served, ServedPre, wit};
 use crate::deadline::Ticker;
-use crate::memory_limit::MemoryLimit;
+use crate::guest::Guest;
 use crate::{InferError, Runtime};
 
 /// One isolated instance of a model, with a memory of its own.
@@ -17,7 +17,7 @@ use crate::{InferError, Runtime};
 /// It can run any number of inferences, each starting from what the last one left. Whoever wants requests isolated from
 /// each other uses an instance for one of them.
 pub struct Instance {
-    store: Store<MemoryLimit>,
+    store: Store<Guest>,
     component: Served,
     runtime: Runtime,
     metadata: Arc<ModelMetadata>,
@@ -27,8 +27,8 @@ impl Instance {
     pub(crate) fn new(
         runtime: Runtime,
         metadata: Arc<ModelMetadata>,
-        mut store: Store<MemoryLimit>,
-        component: &ServedPre<MemoryLimit>,
+        mut store: Store<Guest>,
+        component: &ServedPre<Guest>,
     ) -> Result<Instance, InferError> {
         let deadline = runtime.shared.limits.deadline;
         store.set_epoch_deadline(Ticker::ticks(deadline));
@@ -93,9 +93,10 @@ impl Instance {
     fn call<R>(
         &mut self,
         deadline: Duration,
-        f: impl FnOnce(&Served, &mut Store<MemoryLimit>) -> wasmtime::Result<R>,
+        f: impl FnOnce(&Served, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, InferError> {
         self.store.set_epoch_deadline(Ticker::ticks(deadline));
+        self.store.data_mut().set_deadline(deadline);
         let result = {
             let _running = self.runtime.shared.ticker.running();
             f(&self.component, &mut self.store)
@@ -140,9 +141,9 @@ fn check_outputs(model: &ModelMetadata, names: &[&str], outputs: &[OutputTensor<
 }
 
 /// What an error of Wasmtime means to whoever wanted an inference.
-fn explain(error: &wasmtime::Error, store: &Store<MemoryLimit>, runtime: &Runtime, deadline: Duration) -> InferError {
+fn explain(error: &wasmtime::Error, store: &Store<Guest>, runtime: &Runtime, deadline: Duration) -> InferError {
     let limits = &runtime.shared.limits;
-    if store.data().is_exceeded() {
+    if store.data().memory.is_exceeded() {
         return InferError::Memory { limit_bytes: limits.memory_bytes };
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {

@@ -10,6 +10,8 @@ mod cache;
 mod config;
 mod deadline;
 mod error;
+mod graph;
+mod guest;
 mod identity;
 mod incremental;
 mod instance;
@@ -20,6 +22,7 @@ pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
 pub use deadline::{Running, Ticker};
 pub use error::{InferError, LoadError, RuntimeError};
+pub use graph::graph_of;
 pub use incremental::FunctionCache;
 pub use instance::Instance;
 pub use memory_limit::MemoryLimit;
@@ -28,8 +31,11 @@ pub use model::{CodeOrigin, Model};
 use std::path::Path;
 use std::sync::Arc;
 
+use samara_nn::Registry;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
+
+use crate::guest::Guest;
 
 /// What all models of a process share. Cloning it is cheap.
 #[derive(Clone)]
@@ -39,8 +45,9 @@ pub struct Runtime {
 
 struct Shared {
     engine: Engine,
-    linker: Linker<MemoryLimit>,
+    linker: Linker<Guest>,
     limits: Limits,
+    graphs: Arc<Registry>,
     /// Absent where code is not cached.
     cache: Option<CodeCache>,
     functions: Option<FunctionCache>,
@@ -63,17 +70,20 @@ impl Runtime {
         };
         let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
-        let linker = Linker::new(&engine);
-        let shared = Shared { engine, linker, limits: config.limits.clone(), cache, functions, ticker };
+        let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
+        let (limits, graphs) = (config.limits.clone(), Arc::clone(&config.graphs));
+        let shared = Shared { engine, linker, limits, graphs, cache, functions, ticker };
         Ok(Runtime { shared: Arc::new(shared) })
     }
 
-    /// Loads the component in the file at `path`, from the code cache where that has it.
+    /// Loads the component in the file at `path`, from the code cache where that has it; and, where its host is to run the
+    /// model, the graph beside the file, unless one of that name is registered.
     pub fn load(&self, path: &Path) -> Result<Model, LoadError> {
         Model::from_file(self, path)
     }
 
-    /// Loads a component from its bytes, from the code cache where that has it.
+    /// Loads a component from its bytes, from the code cache where that has it. A graph that it asks for has to be
+    /// registered.
     pub fn load_bytes(&self, component: &[u8]) -> Result<Model, LoadError> {
         Model::from_bytes(self, component)
     }
@@ -81,6 +91,11 @@ impl Runtime {
     /// The limits that every inference is held to.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// The graphs that models may ask for.
+    pub fn graphs(&self) -> &Arc<Registry> {
+        &self.shared.graphs
     }
 
     /// The cache of machine code, where there is one.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use samara_artifact::{Manifest, ManifestError};
+use samara_nn::Graph;
 use samara_protocol::ModelMetadata;
-use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::{MODEL_INTERFACE, ServedPre};
 use crate::cache::{About, CodeKey};
+use crate::graph::graph_of;
+use crate::guest::{self, Guest};
 use crate::identity::Identity;
-use crate::memory_limit::MemoryLimit;
-use crate::{InferError, Instance, LoadError, Runtime};
+use crate::{InferError, Instance, LoadError, Runtime, Shared};
 
 /// A model that instances can be made of. Cloning it is cheap.
 #[derive(Clone)]
@@ -23,10 +24,11 @@ pub struct Model {
 
 struct Inner {
     runtime: Runtime,
-    component: ServedPre<MemoryLimit>,
+    component: ServedPre<Guest>,
     metadata: Arc<ModelMetadata>,
     manifest: Option<Manifest>,
     origin: CodeOrigin,
+    graph: Option<Arc<Graph>>,
 }
 
 /// Where a model's machine code came from.
@@ -38,9 +40,6 @@ pub enum CodeOrigin {
     Compiled(Duration),
 }
 
-/// How the names of the interfaces begin by which a host runs models.
-const NN: &str = "wasi:nn/";
-
 impl Model {
     pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
         let read = |reason| LoadError::Read { path: path.to_owned(), reason };
@@ -50,10 +49,10 @@ impl Model {
             && let Some(key) = cache.key_of_file(path, &identity)
             && let Some((component, Some(about))) = cache.component(&runtime.shared.engine, &key)
         {
-            return Model::new(runtime, &component, Some(about), CodeOrigin::Cache);
+            return Model::new(runtime, &component, Some(about), CodeOrigin::Cache, path.parent());
         }
         let bytes = std::fs::read(path).map_err(read)?;
-        let (model, key) = Model::with_key(runtime, &bytes)?;
+        let (model, key) = Model::with_key(runtime, &bytes, path.parent())?;
         if let Some(cache) = cache {
             cache.remember_file(path, identity, &key);
         }
@@ -61,10 +60,10 @@ impl Model {
     }
 
     pub(crate) fn from_bytes(runtime: &Runtime, bytes: &[u8]) -> Result<Model, LoadError> {
-        Ok(Model::with_key(runtime, bytes)?.0)
+        Ok(Model::with_key(runtime, bytes, None)?.0)
     }
 
-    fn with_key(runtime: &Runtime, bytes: &[u8]) -> Result<(Model, CodeKey), LoadError> {
+    fn with_key(runtime: &Runtime, bytes: &[u8], directory: Option<&Path>) -> Result<(Model, CodeKey), LoadError> {
         let manifest = match Manifest::read_from(bytes) {
             Ok(manifest) => Some(manifest),
             Err(ManifestError::Missing) => None,
@@ -74,13 +73,13 @@ impl Model {
         let key = CodeKey::of_content(engine, bytes);
         let cache = runtime.shared.cache.as_ref();
         if let Some((component, Some(about))) = cache.and_then(|cache| cache.component(engine, &key)) {
-            return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache)?, key));
+            return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache, directory)?, key));
         }
         let start = Instant::now();
         let about = manifest.map(|manifest| About { metadata: manifest.metadata(), manifest: Some(manifest) });
         let Some(cache) = cache else {
             let component = Component::new(engine, bytes).map_err(LoadError::Compile)?;
-            let model = Model::new(runtime, &component, about, CodeOrigin::Compiled(start.elapsed()))?;
+            let model = Model::new(runtime, &component, about, CodeOrigin::Compiled(start.elapsed()), directory)?;
             return Ok((model, key));
         };
         let compile = || engine.precompile_component(bytes);
@@ -98,7 +97,7 @@ impl Model {
             // SAFETY: Wasmtime has serialised this just now.
             None => unsafe { Component::deserialize(engine, &code) }.map_err(LoadError::Compile)?,
         };
-        let model = Model::new(runtime, &component, about, origin)?;
+        let model = Model::new(runtime, &component, about, origin, directory)?;
         if model.inner.manifest.is_none() {
             let about = About { metadata: (*model.inner.metadata).clone(), manifest: None };
             cache.put(&key, &code, Some(&about));
@@ -111,16 +110,16 @@ impl Model {
         component: &Component,
         about: Option<About>,
         origin: CodeOrigin,
+        directory: Option<&Path>,
     ) -> Result<Model, LoadError> {
-        // A model of this kind would trap at its first inference.
-        let imports = component.component_type();
-        if let Some((import, _)) = imports.imports(&runtime.shared.engine).find(|(name, _)| name.starts_with(NN)) {
-            return Err(LoadError::HostRuns { import: import.to_owned() });
-        }
+        let graph = match about.as_ref().and_then(|about| about.manifest.as_ref()) {
+            Some(manifest) => graph_of(manifest, directory, &runtime.shared.graphs)?,
+            None => None,
+        };
         // The typed export calls none of its imports, which serve the HTTP export beside it.
         let mut linker = runtime.shared.linker.clone();
         linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;
-        let prepared: InstancePre<MemoryLimit> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
+        let prepared: InstancePre<Guest> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
         let component = ServedPre::new(prepared)
             .map_err(|error| LoadError::MissingExport { interface: MODEL_INTERFACE, reason: format!("{error:#}") })?;
         let mut inner = Inner {
@@ -135,6 +134,7 @@ impl Model {
             }),
             manifest: None,
             origin,
+            graph,
         };
         match about {
             Some(about) => (inner.metadata, inner.manifest) = (Arc::new(about.metadata), about.manifest),
@@ -156,6 +156,11 @@ impl Model {
         self.inner.manifest.as_ref()
     }
 
+    /// The graph that the host runs for it, where its manifest names one.
+    pub fn graph(&self) -> Option<&Arc<Graph>> {
+        self.inner.graph.as_ref()
+    }
+
     /// Where its machine code came from.
     pub fn origin(&self) -> CodeOrigin {
         self.inner.origin
@@ -169,9 +174,8 @@ impl Model {
 
 impl Inner {
     fn instantiate(&self) -> Result<Instance, InferError> {
-        let limits = &self.runtime.shared.limits;
-        let mut store = Store::new(&self.runtime.shared.engine, MemoryLimit::new(limits.memory_bytes));
-        store.limiter(|limit| limit);
+        let Shared { engine, limits, graphs, .. } = &*self.runtime.shared;
+        let store = guest::store(engine, limits, graphs);
         Instance::new(self.runtime.clone(), Arc::clone(&self.metadata), store, &self.component)
     }
 }

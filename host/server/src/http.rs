@@ -10,12 +10,14 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use samara_nn::{Graph, Registry};
 use samara_protocol::repository::{self as bodies, IndexEntry};
 use samara_protocol::{Error, InferResponse, Route};
 use tokio::sync::oneshot;
 
 use crate::function_call::{Call, Refusal};
 use crate::functions::{Function, Functions};
+use crate::graphs::Described;
 use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
 use crate::repository::Served;
 use crate::statistics::{ModelCounters, ServerCounters};
@@ -28,6 +30,7 @@ pub struct Service {
     pub counters: ServerCounters,
     repository: Repository,
     functions: Functions,
+    graphs: Arc<Registry>,
     workers: Workers,
 }
 
@@ -40,8 +43,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl Service {
-    pub fn new(config: Config, repository: Repository, functions: Functions, workers: Workers) -> Service {
-        Service { config, counters: ServerCounters::default(), repository, functions, workers }
+    pub fn new(
+        config: Config,
+        repository: Repository,
+        functions: Functions,
+        graphs: Arc<Registry>,
+        workers: Workers,
+    ) -> Service {
+        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers }
     }
 
     /// Answers a request.
@@ -130,17 +139,21 @@ impl Service {
                 &[bodies::CODEC_EXTENSIONS, &["model_repository", "statistics"]].concat(),
             ),
             Route::Live | Route::Ready => bodies::health(true, true),
-            Route::Model { name, version } => bodies::model_metadata(find(name, version)?),
+            Route::Model { name, version } => {
+                let model = &self.repository.find(name, version.as_deref())?.model;
+                let graph = model.graph().map(|graph| Described::new(graph));
+                bodies::model_metadata(model.metadata(), graph.as_ref().map(Described::metadata).as_ref())
+            }
             Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.name, true),
             Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?),
             Route::ModelStats { name, version: Some(version) } => {
-                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[], &[])
+                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[], &[], &[])
             }
-            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[], &[]),
+            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[], &[], &[]),
             Route::AllStats => {
                 let models: Vec<Arc<Served>> = self.repository.models().cloned().collect();
                 let functions: Vec<Arc<Function>> = self.functions.iter().cloned().collect();
-                statistics(&models, &functions, &self.counters.read())
+                statistics(&models, &functions, &self.graphs.graphs(), &self.counters.read())
             }
             Route::Infer { .. } | Route::RepositoryIndex => {
                 return Err(Error::Internal("a route that needs a body".to_owned()));
@@ -188,7 +201,12 @@ fn head_bytes(head: &Parts) -> usize {
     line + headers
 }
 
-fn statistics(models: &[Arc<Served>], functions: &[Arc<Function>], server_limits: &[(&str, u64)]) -> Vec<u8> {
+fn statistics(
+    models: &[Arc<Served>],
+    functions: &[Arc<Function>],
+    graphs: &[Arc<Graph>],
+    server_limits: &[(&str, u64)],
+) -> Vec<u8> {
     let limits: Vec<_> = models.iter().map(|served| served.counters.limits()).collect();
     let rows: Vec<_> = models
         .iter()
@@ -205,7 +223,9 @@ fn statistics(models: &[Arc<Served>], functions: &[Arc<Function>], server_limits
         .zip(&routes)
         .map(|(function, (route, limits))| function.counters.read_function(&function.name, route, limits))
         .collect();
-    bodies::statistics(&rows, &function_rows, server_limits)
+    let graphs: Vec<_> = graphs.iter().map(|graph| Described::new(graph)).collect();
+    let graph_rows: Vec<_> = graphs.iter().map(Described::statistics).collect();
+    bodies::statistics(&rows, &function_rows, &graph_rows, server_limits)
 }
 
 fn json(body: Vec<u8>) -> Reply {

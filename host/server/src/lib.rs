@@ -5,7 +5,7 @@
 //! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
 //! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
-//! routes, and `statistics` counts what happens to them.
+//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod function_call;
 mod functions;
+mod graphs;
 mod http;
 mod inference;
 mod linger;
@@ -29,6 +30,7 @@ pub use repository::{Repository, Served};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use samara_nn::Registry;
 use tokio::net::TcpListener;
 
 use crate::http::Service;
@@ -41,12 +43,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and starts the workers.
-    pub async fn bind(config: Config, repository: Repository, functions: Functions) -> Result<Server, ServeError> {
+    /// Binds the address and starts the workers. `graphs` are those that models and functions have the host run.
+    pub async fn bind(
+        config: Config,
+        repository: Repository,
+        functions: Functions,
+        graphs: Arc<Registry>,
+    ) -> Result<Server, ServeError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })?;
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
-        Ok(Server { listener, service: Arc::new(Service::new(config, repository, functions, workers)) })
+        Ok(Server { listener, service: Arc::new(Service::new(config, repository, functions, graphs, workers)) })
     }
 
     /// Where the server listens.

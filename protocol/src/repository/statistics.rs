@@ -62,11 +62,59 @@ pub struct FunctionStatistics<'a> {
     pub limits: &'a [(&'a str, u64)],
 }
 
+/// A graph that the server runs for its models and functions, and how: an addition to Triton's form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GraphMetadata<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// The file that it was loaded from.
+    pub file: &'a str,
+    /// SHA-256 of the file, in lower-case hexadecimal.
+    pub sha256: &'a str,
+    /// What runs it, such as `onnxruntime`.
+    pub backend: &'a str,
+    /// The version of what runs it.
+    pub backend_version: &'a str,
+    /// Where it runs, such as `cpu` or `cuda:0`.
+    pub device: &'a str,
+    /// Where it was to run.
+    pub device_asked: &'a str,
+    /// Why it runs on the CPU although a GPU was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fell_back: Option<&'a str>,
+    /// Computations that it can do at once.
+    pub contexts: usize,
+    /// Threads that a computation may use.
+    pub threads: usize,
+    /// How far the backend changed it to make it faster.
+    pub optimization: &'a str,
+    /// How long loading took, in nanoseconds.
+    pub load_ns: u64,
+}
+
+/// What has happened to one graph since the server started: an addition to Triton's form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GraphStatistics<'a> {
+    /// The graph.
+    #[serde(flatten)]
+    pub graph: GraphMetadata<'a>,
+    /// How often it was loaded.
+    pub loads: u64,
+    /// Computations that were asked for, those that failed included.
+    pub requests: u64,
+    /// Computations that gave no outputs.
+    pub failures: u64,
+    /// How long it computed in all, in nanoseconds.
+    pub compute_ns: u64,
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     model_stats: Vec<Row<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     function_stats: Vec<FunctionRow<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    graph_stats: &'a [GraphStatistics<'a>],
     #[serde(skip_serializing_if = "Counters::is_empty")]
     server_limits: Counters<'a>,
 }
@@ -110,12 +158,13 @@ struct Counters<'a>(&'a [(&'a str, u64)]);
 /// [`Route::AllStats`](crate::Route::AllStats). No batch is ever made of several requests, so `batch_stats`
 /// is empty.
 ///
-/// `functions` are the functions that are served beside the models, and `server_limits` says how often each limit was met
+/// `functions` are the functions that are served beside the models, `graphs` those that the server runs for both, and `server_limits` says how often each limit was met
 /// that is no model's, by the limit's name: additions to Triton's form, absent where there is none.
 #[must_use]
 pub fn statistics(
     models: &[ModelStatistics<'_>],
     functions: &[FunctionStatistics<'_>],
+    graphs: &[GraphStatistics<'_>],
     server_limits: &[(&str, u64)],
 ) -> Vec<u8> {
     let model_stats = models
@@ -150,7 +199,7 @@ pub fn statistics(
             limits: Counters(function.limits),
         })
         .collect();
-    to_body(&Body { model_stats, function_stats, server_limits: Counters(server_limits) })
+    to_body(&Body { model_stats, function_stats, graph_stats: graphs, server_limits: Counters(server_limits) })
 }
 
 // === impl Counters ===

@@ -36,7 +36,7 @@ fn health_answers_both_questions() {
 #[test]
 fn metadata_lists_tensors_with_their_shapes() {
     assert_body(
-        &model_metadata(&model()),
+        &model_metadata(&model(), None),
         concat!(
             r#"{"name":"m","versions":["3"],"platform":"samara_wasm","#,
             r#""inputs":[{"name":"x","datatype":"FP32","shape":[-1,3]}],"#,
@@ -75,7 +75,7 @@ fn statistics_count_and_add_up() {
         ..ModelStatistics::default()
     };
     assert_body(
-        &statistics(&[model], &[], &[]),
+        &statistics(&[model], &[], &[], &[]),
         concat!(
             r#"{"model_stats":[{"name":"m","version":"3","last_inference":1700000000000,"#,
             r#""inference_count":2,"execution_count":1,"inference_stats":{"#,
@@ -85,9 +85,9 @@ fn statistics_count_and_add_up() {
             r#""batch_stats":[],"limits":{"queue_full":4,"fuel":0}}]}"#
         ),
     );
-    assert_body(&statistics(&[], &[], &[]), r#"{"model_stats":[]}"#);
+    assert_body(&statistics(&[], &[], &[], &[]), r#"{"model_stats":[]}"#);
     assert_body(
-        &statistics(&[], &[], &[("header_bytes", 1)]),
+        &statistics(&[], &[], &[], &[("header_bytes", 1)]),
         r#"{"model_stats":[],"server_limits":{"header_bytes":1}}"#,
     );
     let function = FunctionStatistics {
@@ -98,7 +98,7 @@ fn statistics_count_and_add_up() {
         ..FunctionStatistics::default()
     };
     assert_body(
-        &statistics(&[], &[function], &[]),
+        &statistics(&[], &[function], &[], &[]),
         concat!(
             r#"{"model_stats":[],"function_stats":[{"name":"classify","route":"/classify","#,
             r#""success":{"count":0,"ns":0},"fail":{"count":1,"ns":7},"queue":{"count":0,"ns":0},"#,

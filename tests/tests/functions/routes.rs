@@ -48,7 +48,8 @@ fn a_file_lists_functions() {
     let server = Serve::functions(&["--config", text(&file), "--json"]).start();
     assert_eq!(server.send(&rows()).status, 200);
     let ready: Value = serde_json::from_str(server.ready_line()).unwrap();
-    let wanted = json!([{"name": "score", "route": "/score", "interface": "wasi:http/incoming-handler@0.2", "reuse": 1}]);
+    let wanted =
+        json!([{"name": "score", "route": "/score", "interface": "wasi:http/incoming-handler@0.2", "reuse": 1}]);
     assert_eq!(ready["functions"], wanted);
 }
 

@@ -8,8 +8,8 @@ use samara_protocol::{Datatype, InputTensor, OutputTensor, TensorSpec};
 use samara_runtime::{Config, Runtime};
 use serde::Serialize;
 
-use crate::npy;
 use crate::options::InferOptions;
+use crate::{graphs, npy};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -34,8 +34,10 @@ pub fn run(arguments: &InferOptions) -> Result<()> {
     let mut config = Config::default();
     arguments.limits.apply(&mut config);
     arguments.cache.apply(&mut config);
+    config.graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
     let runtime = Runtime::new(&config)?;
     let model = runtime.load(&arguments.model).with_context(|| arguments.model.display().to_string())?;
+    graphs::check(&config.graphs)?;
     let inputs = read_inputs(&model.metadata().inputs, &arguments.input)?;
 
     let mut instance = model.instantiate()?;

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result};
 use samara_artifact::{Inspection, Manifest, ManifestError};
+use samara_runtime::graph_of;
 use serde::Serialize;
 
-use crate::format;
 use crate::options::InspectOptions;
+use crate::{format, graphs};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -14,6 +15,16 @@ struct Output<'a> {
     inspection: &'a Inspection,
     image_density: f64,
     copy_on_write_by_default: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<LoadedGraph>,
+}
+
+/// How the graph that the component asks for runs here.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LoadedGraph {
+    Runs { backend: String, version: String, device: String, fell_back: Option<String>, contexts: usize, load_ms: f64 },
+    Fails { error: String },
 }
 
 pub fn run(arguments: &InspectOptions) -> Result<()> {
@@ -25,19 +36,24 @@ pub fn run(arguments: &InspectOptions) -> Result<()> {
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     let inspection = Inspection::of(&component).with_context(|| path.display().to_string())?;
+    let graph = match &manifest {
+        Some(manifest) if manifest.nn.is_some() => Some(LoadedGraph::of(manifest, arguments)),
+        _ => None,
+    };
     if arguments.json {
         let output = Output {
             manifest: manifest.as_ref(),
             inspection: &inspection,
             image_density: inspection.memory.density(),
             copy_on_write_by_default: inspection.memory.is_copy_on_write_by_default(),
+            graph,
         };
         println!("{}", serde_json::to_string_pretty(&output)?);
         return Ok(());
     }
     println!("{}", path.display());
     match &manifest {
-        Some(manifest) => print_manifest(manifest),
+        Some(manifest) => print_manifest(manifest, graph.as_ref()),
         None => println!("  model        unknown: the component was not made by `samara compile`"),
     }
     println!("  component    {}, {} functions", format::bytes(inspection.bytes), inspection.functions);
@@ -62,12 +78,42 @@ pub fn run(arguments: &InspectOptions) -> Result<()> {
     Ok(())
 }
 
-fn print_manifest(manifest: &Manifest) {
+// === impl LoadedGraph ===
+
+impl LoadedGraph {
+    /// Loads the graph as the command line says, or as it would be without.
+    fn of(manifest: &Manifest, arguments: &InspectOptions) -> LoadedGraph {
+        let load = || -> Result<LoadedGraph> {
+            let registry = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
+            let graph = graph_of(manifest, arguments.model.parent(), &registry)?.context("it asks for none")?;
+            graphs::check(&registry)?;
+            let info = graph.info();
+            Ok(LoadedGraph::Runs {
+                backend: info.backend.to_string(),
+                version: info.version.clone(),
+                device: info.device.to_string(),
+                fell_back: info.fell_back.clone(),
+                contexts: info.contexts,
+                load_ms: info.load_time.as_secs_f64() * 1e3,
+            })
+        };
+        load().unwrap_or_else(|error| LoadedGraph::Fails { error: format!("{error:#}") })
+    }
+}
+
+fn print_manifest(manifest: &Manifest, loaded: Option<&LoadedGraph>) {
     match &manifest.nn {
         None => println!("  model        {} version {}, {} SIMD", manifest.name, manifest.version, manifest.simd),
         Some(graph) => {
             println!("  model        {} version {}, run by the host", manifest.name, manifest.version);
             println!("  graph        {}", format::graph(graph));
+            match loaded {
+                Some(LoadedGraph::Runs { backend, version, device, contexts, load_ms, .. }) => println!(
+                    "               loaded in {load_ms:.1} ms by {backend} {version} on {device}, {contexts} contexts"
+                ),
+                Some(LoadedGraph::Fails { error }) => println!("               cannot be loaded: {error}"),
+                None => {}
+            }
         }
     }
     println!("  made by      {}", manifest.generator);

@@ -7,8 +7,9 @@ use samara_artifact::Inspection;
 use samara_compiler::Destination;
 use serde::Serialize;
 
+use crate::format;
+use crate::functions::{self, Linked};
 use crate::options::LinkOptions;
-use crate::{format, functions};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -20,7 +21,7 @@ struct Output<'a> {
 
 pub fn run(arguments: &LinkOptions) -> Result<()> {
     let destination = Destination::claim(&arguments.output)?;
-    let component = functions::component(&arguments.function, arguments.model.as_deref())?;
+    let Linked { component, .. } = functions::link(&arguments.function, arguments.model.as_deref())?;
     destination.write(&component)?;
     let Inspection { bytes, imports, exports, .. } = Inspection::of(&component)?;
     if arguments.json {

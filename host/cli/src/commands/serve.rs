@@ -4,17 +4,20 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
 use samara_server::{Config, Functions, Repository, Server};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::functions;
+use crate::configuration::Configuration;
 use crate::options::ServeOptions;
+use crate::{functions, graphs};
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -45,12 +48,15 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     arguments.limits.apply(&mut runtime_config);
     runtime_config.limits.instances = config.instance_slots();
     arguments.cache.apply(&mut runtime_config);
-    let functions = functions::load(arguments, &runtime_config)?;
+    let configuration = Configuration::of(arguments)?;
+    runtime_config.graphs = graphs::load(configuration.graphs, &arguments.nn)?;
+    let functions = functions::load(&configuration.functions, &runtime_config)?;
     let repository = match &arguments.paths[..] {
         [] if functions.iter().next().is_some() => Repository::default(),
         [] => Repository::load(&Runtime::new(&runtime_config)?, &[".".into()])?,
         paths => Repository::load(&Runtime::new(&runtime_config)?, paths)?,
     };
+    graphs::check(&runtime_config.graphs)?;
     // Network threads do nothing that takes long: half as many as the workers do.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.workers.get().div_ceil(2))
@@ -58,7 +64,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments.json, config, repository, functions))
+        .block_on(serve(arguments.json, config, repository, functions, runtime_config.graphs))
 }
 
 fn config(arguments: &ServeOptions) -> Config {
@@ -79,7 +85,13 @@ fn config(arguments: &ServeOptions) -> Config {
     config
 }
 
-async fn serve(json: bool, config: Config, repository: Repository, functions: Functions) -> Result<()> {
+async fn serve(
+    json: bool,
+    config: Config,
+    repository: Repository,
+    functions: Functions,
+    graphs: Arc<Registry>,
+) -> Result<()> {
     let models: Vec<(String, String, std::path::PathBuf)> = repository
         .models()
         .map(|served| {
@@ -98,7 +110,7 @@ async fn serve(json: bool, config: Config, repository: Repository, functions: Fu
         .collect();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = Server::bind(config, repository, functions).await?;
+    let server = Server::bind(config, repository, functions, graphs).await?;
     announce(json, server.address()?, &models, routes)?;
     server
         .run(async move {

@@ -154,7 +154,7 @@ fn model(path: &Path) -> Result<(Part, Manifest)> {
 
 /// A function, and the file of the model that it asks, if it asks one.
 fn function<'a>(path: &Path, models: &'a [(Part, Manifest)]) -> Result<(Part, Option<&'a str>)> {
-    let content = functions::component(path, None)?;
+    let content = functions::link(path, None)?.component;
     let id = kebab(&functions::name(path));
     let part = Part { file: format!("{id}.wasm"), id, content, path: path.to_owned() };
     if !samara_linker::asks_model(&part.content)? {

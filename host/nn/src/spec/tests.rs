@@ -8,10 +8,12 @@ struct Configuration {
 #[test]
 fn a_name_and_a_path_are_enough() {
     let spec: GraphSpec = "m=dir/m.onnx".parse().unwrap();
-    assert_eq!(spec, GraphSpec::new("m", "dir/m.onnx"));
+    assert_eq!(spec, GraphSpec::new("m").with_path("dir/m.onnx"));
     assert_eq!((spec.backend, spec.device, spec.threads), (BackendKind::Tract, Device::Auto, 1));
     assert_eq!((spec.contexts, spec.optimization), (None, Optimization::All));
     assert!(spec.context_count() >= 1);
+    let spec: GraphSpec = "m,backend=onnxruntime".parse().unwrap();
+    assert_eq!((spec.path, spec.backend), (None, BackendKind::Onnxruntime));
 }
 
 #[test]
@@ -20,7 +22,7 @@ fn every_setting_is_read_on_a_command_line_and_in_a_file() {
     let spec: GraphSpec = text.parse().unwrap();
     let expected = GraphSpec {
         name: "m".to_owned(),
-        path: "m.onnx".into(),
+        path: Some("m.onnx".into()),
         backend: BackendKind::Onnxruntime,
         device: Device::Cuda(3),
         contexts: Some(5),
@@ -41,17 +43,20 @@ fn every_setting_is_read_on_a_command_line_and_in_a_file() {
         [[graph]]
         name = "n"
         model = "n.onnx"
+
+        [[graph]]
+        name = "beside"
     "#;
     let file: Configuration = toml::from_str(file).unwrap();
-    assert_eq!(file.graph, [expected, GraphSpec::new("n", "n.onnx")]);
+    assert_eq!(file.graph, [expected, GraphSpec::new("n").with_path("n.onnx"), GraphSpec::new("beside")]);
 }
 
 #[test]
 fn an_error_names_the_key_the_value_and_what_is_allowed() {
     let error = |text: &str| text.parse::<GraphSpec>().unwrap_err().to_string();
-    assert_eq!(error("m.onnx"), "\"m.onnx\" is not NAME=MODEL.onnx[,KEY=VALUE…]");
+    assert_eq!(error("m="), "\"m=\" is not NAME[=MODEL.onnx][,KEY=VALUE…]");
     assert!(matches!("=m.onnx".parse::<GraphSpec>(), Err(SpecError::Form { .. })));
-    assert!(matches!("m=".parse::<GraphSpec>(), Err(SpecError::Form { .. })));
+    assert!(matches!("".parse::<GraphSpec>(), Err(SpecError::Form { .. })));
     assert!(matches!("m=x,threads".parse::<GraphSpec>(), Err(SpecError::Form { .. })));
     assert_eq!(
         error("m=x,core=1"),

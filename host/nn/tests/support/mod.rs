@@ -135,6 +135,6 @@ pub fn options() -> Options {
 
 /// Loads one graph, with two contexts.
 pub fn load(backend: BackendKind, path: &Path) -> Result<std::sync::Arc<Graph>, LoadError> {
-    let spec = GraphSpec { backend, contexts: Some(2), ..GraphSpec::new("g", path) };
+    let spec = GraphSpec { backend, contexts: Some(2), ..GraphSpec::new("g").with_path(path) };
     Ok(Registry::load([spec], &options())?.get("g").unwrap())
 }
