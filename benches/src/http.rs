@@ -40,7 +40,6 @@ pub struct Connection {
 
 impl Request {
     /// A `GET`.
-    #[cfg(test)]
     pub fn get(path: &str) -> Request {
         let bytes = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
         Request { body_at: bytes.len(), bytes, header_length: None }

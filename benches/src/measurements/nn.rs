@@ -10,7 +10,7 @@ use samara_protocol::{Datatype, InputTensor};
 use samara_runtime::{Config, Model, Runtime};
 use serde_json::{Value, json};
 use tract_onnx::prelude::{
-    Framework, InferenceFact, InferenceModelExt, IntoTValue, TValue, TVec, TypedSimplePlan, tvec,
+    Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, TValue, TVec, TypedSimplePlan, tvec,
 };
 
 use crate::http::{Connection, Request};

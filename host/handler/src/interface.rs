@@ -3,6 +3,7 @@
 use std::fmt;
 
 use samara_artifact::Inspection;
+use samara_nn::wit::provides;
 
 use crate::LoadError;
 
@@ -32,9 +33,8 @@ const GRANTED: [&str; 10] = [
     "wasi:sockets/",
 ];
 
-/// What guests are given where there are graphs: how interfaces' names begin, and their version.
+/// How the names of interfaces begin that guests are given where there are graphs.
 pub const NN: &str = "wasi:nn/";
-const NN_VERSION: &str = "@0.2.0-rc-2024-10-28";
 
 // === impl Interface ===
 
@@ -48,9 +48,9 @@ impl Interface {
             (true, true) => return Err(LoadError::TwoHandlers),
             (false, false) => return Err(LoadError::NoHandler { exports: component.exports.clone() }),
         };
-        let is_nn = |import: &String| import.starts_with(NN) && import.ends_with(NN_VERSION);
-        let granted =
-            |import: &String| GRANTED.iter().any(|prefix| import.starts_with(prefix)) || (has_graphs && is_nn(import));
+        let granted = |import: &String| {
+            GRANTED.iter().any(|prefix| import.starts_with(prefix)) || (has_graphs && provides(import))
+        };
         let missing: Vec<String> = component.imports.iter().filter(|import| !granted(import)).cloned().collect();
         if missing.is_empty() { Ok(interface) } else { Err(LoadError::Imports { missing }) }
     }

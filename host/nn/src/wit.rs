@@ -46,6 +46,16 @@ use bindings::wasi::nn::tensor::TensorType;
 /// The interface whose functions are written by hand below.
 const TENSOR_INTERFACE: &str = "wasi:nn/tensor@0.2.0-rc-2024-10-28";
 
+/// The interfaces that use the resources of others.
+const GRAPH_INTERFACE: &str = "wasi:nn/graph@0.2.0-rc-2024-10-28";
+const INFERENCE_INTERFACE: &str = "wasi:nn/inference@0.2.0-rc-2024-10-28";
+
+/// Whether an interface of this name is one of those that [`add_to_linker`] adds.
+#[must_use]
+pub fn provides(interface: &str) -> bool {
+    interface.starts_with("wasi:nn/") && interface.ends_with("@0.2.0-rc-2024-10-28")
+}
+
 /// What a guest's tensors may take of the host's memory, where nothing else is set.
 pub(crate) const DEFAULT_MEMORY_BYTES: usize = 1 << 30;
 
@@ -90,13 +100,32 @@ pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> NnV
     graph::add_to_linker::<T, HasView>(linker, view)?;
     inference::add_to_linker::<T, HasView>(linker, view)?;
     errors::add_to_linker::<T, HasView>(linker, view)?;
-    add_tensor_to_linker(linker, view)
+    add_tensor_to_linker(linker, view)?;
+    add_used_resources_to_linker(linker, view)
 }
 
 struct HasView;
 
 impl HasData for HasView {
     type Data<'a> = NnView<'a>;
+}
+
+/// Adds the resources to the interfaces that use them. A component finds them by the interfaces that define them; but
+/// `Linker::define_unknown_imports_as_traps` would put others in their places.
+fn add_used_resources_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> NnView<'_>) -> Result<()> {
+    for interface in [GRAPH_INTERFACE, INFERENCE_INTERFACE] {
+        let mut interface = linker.instance(interface)?;
+        interface.resource("tensor", ResourceType::host::<GuestTensor>(), move |mut store, rep| {
+            view(store.data_mut()).take(Resource::new_own(rep)).map(drop)
+        })?;
+        interface.resource("error", ResourceType::host::<GuestError>(), move |mut store, rep| {
+            view(store.data_mut()).release(Resource::<GuestError>::new_own(rep))
+        })?;
+    }
+    let mut graph = linker.instance(GRAPH_INTERFACE)?;
+    graph.resource("graph-execution-context", ResourceType::host::<GuestContext>(), move |mut store, rep| {
+        view(store.data_mut()).release(Resource::<GuestContext>::new_own(rep))
+    })
 }
 
 /// Adds the interface `tensor`. What `bindgen` generates would copy the bytes of `data` before they are copied to the guest.

@@ -40,6 +40,12 @@ pub enum LoadError {
         /// What is missing or differs.
         reason: String,
     },
+    /// It asks for a version of `wasi:nn` that there is not.
+    #[error("the component imports `{import}`, where this host has wasi:nn@0.2.0-rc-2024-10-28")]
+    OtherNn {
+        /// What it imports.
+        import: String,
+    },
     /// The graph that its host is to run cannot be loaded.
     #[error(transparent)]
     Graph(#[from] samara_nn::LoadError),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use samara_artifact::{Manifest, ManifestError};
 use samara_nn::Graph;
+use samara_nn::wit::provides;
 use samara_protocol::ModelMetadata;
 use wasmtime::component::{Component, InstancePre};
 
@@ -39,6 +40,9 @@ pub enum CodeOrigin {
     /// It was compiled, which took this long.
     Compiled(Duration),
 }
+
+/// How the names of the interfaces begin by which a host runs models.
+const NN: &str = "wasi:nn/";
 
 impl Model {
     pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
@@ -116,7 +120,12 @@ impl Model {
             Some(manifest) => graph_of(manifest, directory, &runtime.shared.graphs)?,
             None => None,
         };
-        // The typed export calls none of its imports, which serve the HTTP export beside it.
+        let imports = component.component_type();
+        let mut imports = imports.imports(&runtime.shared.engine).map(|(name, _)| name);
+        if let Some(import) = imports.find(|name| name.starts_with(NN) && !provides(name)) {
+            return Err(LoadError::OtherNn { import: import.to_owned() });
+        }
+        // Of its other imports the typed export calls none: they serve the HTTP export beside it.
         let mut linker = runtime.shared.linker.clone();
         linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;
         let prepared: InstancePre<Guest> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
