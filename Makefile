@@ -59,7 +59,7 @@ run: build ## Compile a model, serve it, classify photos, stop
 .PHONY: bench
 bench: functions ## Run the benchmarks
 	@scripts/setup.sh models bench-tools
-	@$(TIMED) "benchmarks" $(CARGO) run --release $(LOCKED) --package samara-bench
+	@RUST_BACKTRACE=0 $(TIMED) "benchmarks" $(CARGO) run --release $(LOCKED) --package samara-bench
 
 # === Check ===
 
@@ -67,9 +67,17 @@ bench: functions ## Run the benchmarks
 test: functions ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
 	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
+	@SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" $(TIMED) "tests of OpenVINO" \
+	    $(CARGO) nextest run --release $(LOCKED) --package samara-nn --features openvino
 	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --workspace --exclude samara-engine
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
+
+# Nothing is built on a machine without a GPU.
+.PHONY: gpu-test
+gpu-test: ## Check graphs on an NVIDIA GPU; without one, say so
+	@scripts/gpu-test.sh --probe || { \
+	    [ $$? -eq 10 ] && $(MAKE) build && scripts/setup.sh demo-model && scripts/gpu-test.sh; }
 
 .PHONY: check
 check: format-check lint docs deny test ## Everything CI checks: format, lints, docs, dependencies, tests

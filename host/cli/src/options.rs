@@ -221,7 +221,7 @@ pub struct InspectOptions {
 #[derive(Debug, Args)]
 pub struct NnOptions {
     /// A graph that the host runs, or how one is to run whose file lies beside the component that asks for it. Settings:
-    /// backend=tract|onnxruntime|openvino, device=auto|cpu|cuda:N, contexts=N, threads=N,
+    /// backend=tract|onnxruntime|openvino, device=auto|cpu|cuda:N|tensorrt:N, contexts=N, threads=N,
     /// optimization=none|basic|extended|all. Repeatable.
     #[arg(long, value_name = "NAME[=MODEL.onnx][,KEY=VALUE…]")]
     pub nn: Vec<GraphSpec>,

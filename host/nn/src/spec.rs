@@ -59,6 +59,8 @@ pub enum Device {
     Cpu,
     /// On the CUDA device with this number, and nowhere else.
     Cuda(u32),
+    /// On the CUDA device with this number, by TensorRT where that can, which compiles the graph for each shape it meets.
+    Tensorrt(u32),
 }
 
 /// How far a backend changes a graph to make it faster.
@@ -255,6 +257,7 @@ impl fmt::Display for Device {
             Device::Auto => f.write_str("auto"),
             Device::Cpu => f.write_str("cpu"),
             Device::Cuda(number) => write!(f, "cuda:{number}"),
+            Device::Tensorrt(number) => write!(f, "tensorrt:{number}"),
         }
     }
 }
@@ -263,15 +266,17 @@ impl FromStr for Device {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let cuda = || text.strip_prefix("cuda:")?.parse().ok().filter(|number| *number <= i32::MAX as u32);
+        let number = |prefix| text.strip_prefix(prefix)?.parse().ok().filter(|number| *number <= i32::MAX as u32);
+        let device = || number("cuda:").map(Device::Cuda).or_else(|| number("tensorrt:").map(Device::Tensorrt));
         match text {
             "auto" => Ok(Device::Auto),
             "cpu" => Ok(Device::Cpu),
             "cuda" => Ok(Device::Cuda(0)),
-            _ => cuda().map(Device::Cuda).ok_or_else(|| SpecError::Value {
+            "tensorrt" => Ok(Device::Tensorrt(0)),
+            _ => device().ok_or_else(|| SpecError::Value {
                 key: "device",
                 value: text.to_owned(),
-                allowed: "one of auto, cpu, cuda:N",
+                allowed: "one of auto, cpu, cuda:N, tensorrt:N",
             }),
         }
     }

@@ -12,7 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
-use ort::ep::CUDA;
+use ort::ep::{CUDA, TensorRT};
 use ort::logging::LogLevel;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
@@ -62,12 +62,13 @@ struct OrtContext(Arc<Graph>);
 pub fn load(source: Source<'_>, spec: &GraphSpec, options: &Options) -> Result<Loaded, BackendError> {
     let library = open(options)?;
     let (session, device, fell_back) = match spec.device {
-        Device::Cpu => (library.session(source, spec, None)?, Device::Cpu, None),
-        Device::Cuda(number) => (library.session(source, spec, Some(number))?, spec.device, None),
-        Device::Auto => match library.session(source, spec, Some(0)) {
+        device @ (Device::Cpu | Device::Cuda(_) | Device::Tensorrt(_)) => {
+            (library.session(source, spec, device)?, device, None)
+        }
+        Device::Auto => match library.session(source, spec, Device::Cuda(0)) {
             Ok(session) => (session, Device::Cuda(0), None),
             Err(BackendError::Device { reason, .. }) => {
-                (library.session(source, spec, None)?, Device::Cpu, Some(reason))
+                (library.session(source, spec, Device::Cpu)?, Device::Cpu, Some(reason))
             }
             Err(other) => return Err(other),
         },
@@ -188,8 +189,8 @@ fn probe(path: &Path) -> Result<String, BackendError> {
 }
 
 impl Library {
-    /// Makes a session, on the CUDA device with that number if there is one.
-    fn session(&self, source: Source<'_>, spec: &GraphSpec, cuda: Option<u32>) -> Result<Session, BackendError> {
+    /// Makes a session that runs on a device.
+    fn session(&self, source: Source<'_>, spec: &GraphSpec, device: Device) -> Result<Session, BackendError> {
         let fault = |error: ort::Error| {
             let of_model = matches!(
                 error.code(),
@@ -199,16 +200,16 @@ impl Library {
                     | ErrorCode::NoSuchFile
                     | ErrorCode::NotImplemented
             );
-            match cuda {
-                Some(number) if !of_model => BackendError::Device {
-                    device: Device::Cuda(number),
+            match device {
+                Device::Cuda(_) | Device::Tensorrt(_) if !of_model => BackendError::Device {
+                    device,
                     backend: BackendKind::Onnxruntime,
                     reason: error.message().to_owned(),
                 },
                 _ => model(error.message()),
             }
         };
-        let mut builder = self.builder(spec, cuda).map_err(fault)?;
+        let mut builder = self.builder(spec, device).map_err(fault)?;
         match source {
             Source::File(path) => builder.commit_from_file(path).map_err(fault),
             Source::Bytes(bytes) => {
@@ -218,7 +219,7 @@ impl Library {
         }
     }
 
-    fn builder(&self, spec: &GraphSpec, cuda: Option<u32>) -> Result<SessionBuilder, ort::Error> {
+    fn builder(&self, spec: &GraphSpec, device: Device) -> Result<SessionBuilder, ort::Error> {
         let level = match spec.optimization {
             Optimization::None => GraphOptimizationLevel::Disable,
             Optimization::Basic => GraphOptimizationLevel::Level1,
@@ -233,10 +234,19 @@ impl Library {
             // Threads that wait by turning in circles would take the cores from the other contexts.
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?;
-        let Some(number) = cuda else { return Ok(builder) };
-        let number = i32::try_from(number).map_err(|_| ort::Error::new("there is no device with that number"))?;
-        let provider = CUDA::default().with_device_id(number).build().error_on_failure();
-        Ok(builder.with_execution_providers([provider])?)
+        let number = |number: u32| i32::try_from(number).map_err(|_| ort::Error::new("no device has that number"));
+        // TF32 has 10 bits of precision, which the model's author may not have reckoned with.
+        let cuda = |number| CUDA::default().with_device_id(number).with_tf32(false).build().error_on_failure();
+        let providers = match device {
+            Device::Cpu | Device::Auto => return Ok(builder),
+            Device::Cuda(device) => vec![cuda(number(device)?)],
+            // What TensorRT cannot run, CUDA does.
+            Device::Tensorrt(device) => {
+                let number = number(device)?;
+                vec![TensorRT::default().with_device_id(number).build().error_on_failure(), cuda(number)]
+            }
+        };
+        Ok(builder.with_execution_providers(providers)?)
     }
 }
 

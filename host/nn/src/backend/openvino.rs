@@ -76,7 +76,7 @@ fn model(reason: impl Into<String>) -> BackendError {
 
 fn check_settings(spec: &GraphSpec) -> Result<(), BackendError> {
     let backend = BackendKind::Openvino;
-    if let device @ Device::Cuda(_) = spec.device {
+    if let device @ (Device::Cuda(_) | Device::Tensorrt(_)) = spec.device {
         let reason = "OpenVINO has no CUDA; choose backend=onnxruntime for it".to_owned();
         return Err(BackendError::Device { device, backend, reason });
     }

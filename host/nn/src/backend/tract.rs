@@ -74,7 +74,7 @@ pub fn load(source: Source<'_>, spec: &GraphSpec) -> Result<Loaded, BackendError
 
 fn check_settings(spec: &GraphSpec) -> Result<(), BackendError> {
     let backend = BackendKind::Tract;
-    if let device @ Device::Cuda(_) = spec.device {
+    if let device @ (Device::Cuda(_) | Device::Tensorrt(_)) = spec.device {
         let reason = "tract runs on the CPU; choose backend=onnxruntime for a GPU".to_owned();
         return Err(BackendError::Device { device, backend, reason });
     }

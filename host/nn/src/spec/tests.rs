@@ -63,7 +63,7 @@ fn an_error_names_the_key_the_value_and_what_is_allowed() {
         "unknown setting \"core\", expected one of backend, device, contexts, threads, optimization"
     );
     assert_eq!(error("m=x,backend=torch"), "backend=\"torch\": expected one of tract, onnxruntime, openvino");
-    assert_eq!(error("m=x,device=gpu"), "device=\"gpu\": expected one of auto, cpu, cuda:N");
+    assert_eq!(error("m=x,device=gpu"), "device=\"gpu\": expected one of auto, cpu, cuda:N, tensorrt:N");
     assert!(error("m=x,device=cuda:-1").contains("cuda:N"));
     assert!(error("m=x,device=cuda:4294967295").contains("cuda:N"));
     assert_eq!(error("m=x,contexts=0"), "contexts=\"0\": expected a number from 1 to 1024");

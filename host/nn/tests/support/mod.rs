@@ -123,7 +123,11 @@ pub fn backends() -> Vec<BackendKind> {
     if cfg!(feature = "openvino") {
         match library::openvino() {
             Some(_) => backends.push(BackendKind::Openvino),
-            None => println!("skipped: no openvino"),
+            None => {
+                let required = std::env::var_os("SAMARA_REQUIRE_OPENVINO").is_some_and(|value| value == "1");
+                assert!(!required, "SAMARA_REQUIRE_OPENVINO=1, and there is no openvino");
+                println!("skipped: no openvino");
+            }
         }
     }
     backends
