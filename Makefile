@@ -66,6 +66,7 @@ bench: functions ## Run the benchmarks
 .PHONY: test
 test: functions ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
+	@$(TIMED) "build the program of the tests" functions/build.sh wasi-nn-program
 	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
 	@SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" $(TIMED) "tests of OpenVINO" \
 	    $(CARGO) nextest run --release $(LOCKED) --package samara-nn --features openvino

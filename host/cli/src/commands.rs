@@ -5,5 +5,6 @@ pub mod infer;
 pub mod inspect;
 pub mod link;
 pub mod new;
+pub mod run;
 pub mod serve;
 pub mod spin;

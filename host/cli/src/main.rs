@@ -39,17 +39,19 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    let done = |()| ExitCode::SUCCESS;
     let result = match options.command {
-        Command::Compile(arguments) => commands::compile::run(&arguments),
-        Command::Serve(arguments) => commands::serve::run(&arguments),
-        Command::Infer(arguments) => commands::infer::run(&arguments),
-        Command::New(arguments) => commands::new::run(&arguments),
-        Command::Spin(arguments) => commands::spin::run(&arguments),
-        Command::Link(arguments) => commands::link::run(&arguments),
-        Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Compile(arguments) => commands::compile::run(&arguments).map(done),
+        Command::Serve(arguments) => commands::serve::run(&arguments).map(done),
+        Command::Infer(arguments) => commands::infer::run(&arguments).map(done),
+        Command::New(arguments) => commands::new::run(&arguments).map(done),
+        Command::Spin(arguments) => commands::spin::run(&arguments).map(done),
+        Command::Link(arguments) => commands::link::run(&arguments).map(done),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -30,6 +30,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
+    /// Run a program for WASI that asks for graphs: a core module of preview 1, or a component with wasi:cli/run.
+    Run(RunOptions),
     /// Write a project for a function around a model, with all that it needs to be built.
     New(NewOptions),
     /// Make a component of a function, and one of the function and its model: it then runs on any host by itself.
@@ -207,6 +209,26 @@ pub struct InferOptions {
 }
 
 #[derive(Debug, Args)]
+pub struct RunOptions {
+    /// The program.
+    pub program: PathBuf,
+    /// A directory that the program may use, under this name if one is given. Repeatable.
+    #[arg(long, value_name = "DIR[::NAME]", value_parser = directory)]
+    pub dir: Vec<(PathBuf, String)>,
+    /// An environment variable of the program. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(String, String)>,
+    #[command(flatten)]
+    pub nn: NnOptions,
+    /// The most memory that the program may have, in MiB.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub memory_mib: u16,
+    /// The program's arguments.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct InspectOptions {
     /// The component.
     pub model: PathBuf,
@@ -294,6 +316,21 @@ fn name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("it must be 1 to 128 letters, digits or -_.+, not only dots, since it becomes part of a URL".to_owned())
+    }
+}
+
+fn directory(text: &str) -> Result<(PathBuf, String), String> {
+    let (path, name) = text.split_once("::").unwrap_or((text, text));
+    if path.is_empty() || name.is_empty() {
+        return Err(format!("{text:?} is not DIR or DIR::NAME"));
+    }
+    Ok((PathBuf::from(path), name.to_owned()))
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not NAME=VALUE")),
     }
 }
 

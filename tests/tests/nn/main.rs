@@ -7,6 +7,7 @@ mod configuration;
 mod datatypes;
 mod failures;
 mod functions;
+mod programs;
 mod zoo;
 
 use std::path::{Path, PathBuf};
