@@ -67,9 +67,8 @@ bench: functions ## Run the benchmarks
 test: functions ## Run all tests: Rust, documentation, Python
 	@scripts/setup.sh models test-tools
 	@$(TIMED) "build the program of the tests" functions/build.sh wasi-nn-program
-	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
-	@SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" $(TIMED) "tests of OpenVINO" \
-	    $(CARGO) nextest run --release $(LOCKED) --package samara-nn --features openvino
+	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" \
+	    $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
 	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --workspace --exclude samara-engine
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python

@@ -162,8 +162,19 @@ impl Manifest {
         if format != FORMAT {
             return Err(ManifestError::Unreadable(format!("it has format {format}, this version reads {FORMAT}")));
         }
-        serde_json::from_slice(json).map_err(unreadable)
+        let manifest: Manifest = serde_json::from_slice(json).map_err(unreadable)?;
+        match &manifest.nn {
+            // It names a file to read: nowhere else than beside the component.
+            Some(NnGraph { sha256, file, .. }) if !is_sha256(sha256) || *file != format!("{sha256}.onnx") => {
+                Err(ManifestError::Unreadable(format!("{file:?} is no file that a graph is kept in")))
+            }
+            _ => Ok(manifest),
+        }
     }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 // === impl Simd ===
@@ -223,11 +234,23 @@ mod tests {
 
     #[test]
     fn the_graph_of_the_host_is_told_where_there_is_one() {
-        let graph = NnGraph { graph: "m".into(), file: "00.onnx".into(), sha256: "00".into(), bytes: 7 };
-        let manifest = Manifest { nn: Some(graph), cost: None, ..manifest() };
-        let mut component = EMPTY_COMPONENT.to_vec();
-        manifest.append_to(&mut component).expect("append");
-        assert_eq!(Manifest::read_from(&component).expect("read"), manifest);
+        let sha256 = "0f".repeat(32);
+        let of = |file: String, sha256: &str| {
+            let graph = NnGraph { graph: "m".into(), file, sha256: sha256.into(), bytes: 7 };
+            Manifest { nn: Some(graph), cost: None, ..manifest() }
+        };
+        let read = |manifest: &Manifest| {
+            let mut component = EMPTY_COMPONENT.to_vec();
+            manifest.append_to(&mut component).expect("append");
+            Manifest::read_from(&component)
+        };
+        let manifest = of(format!("{sha256}.onnx"), &sha256);
+        assert_eq!(read(&manifest).expect("read"), manifest);
+        for file in ["/dev/zero", "../m.onnx", "m.onnx", ""] {
+            let error = read(&of(file.into(), &sha256)).expect_err(file);
+            assert!(error.to_string().contains(file), "{error}");
+        }
+        assert!(read(&of("../x.onnx".into(), "../x")).is_err());
     }
 
     /// As versions wrote it that knew of no `nn`.

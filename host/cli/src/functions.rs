@@ -44,12 +44,17 @@ pub fn load(functions: &[Function], config: &Config) -> Result<Functions> {
         return Ok(loaded);
     }
     let runtime = HandlerRuntime::new(config)?;
-    for Function { component: path, model, route, reuse } in functions {
-        let start = Instant::now();
-        let linked = link(path, model.as_deref())?;
-        if let (Some(manifest), Some(model)) = (&linked.manifest, model) {
+    let linked = functions.iter().map(|function| {
+        let linked = link(&function.component, function.model.as_deref())?;
+        if let (Some(manifest), Some(model)) = (&linked.manifest, &function.model) {
             graph_of(manifest, model.parent(), &config.graphs).with_context(|| format!("{}", model.display()))?;
         }
+        Ok(linked)
+    });
+    // One function may ask for the graph that another brings.
+    let linked = linked.collect::<Result<Vec<_>>>()?;
+    for (Function { component: path, route, reuse, .. }, linked) in functions.iter().zip(linked) {
+        let start = Instant::now();
         let handler = runtime.load(&linked.component, *reuse).with_context(|| format!("{}", path.display()))?;
         let name = name(path);
         tracing::info!(

@@ -68,9 +68,11 @@ impl IdleInstances {
 
     /// Drops the instance that has waited longest, so that another can take its place. Says whether there was one.
     pub fn make_place(&self) -> bool {
-        let waiting = &mut self.lock().instances;
-        // Dropped once nothing is locked any more: that resets its memory, which takes a while.
-        let oldest = (!waiting.is_empty()).then(|| waiting.remove(0));
+        let oldest = {
+            let waiting = &mut self.lock().instances;
+            (!waiting.is_empty()).then(|| waiting.remove(0))
+        };
+        // Dropped when nothing is locked any more: that resets its memory, which takes a while.
         oldest.is_some()
     }
 
@@ -101,6 +103,8 @@ async fn watch(instances: Weak<IdleInstances>) {
     let mut next = Some(Instant::now() + IDLE);
     while let Some(time) = next {
         tokio::time::sleep_until(time.into()).await;
-        next = instances.upgrade().and_then(|instances| instances.expire());
+        let Some(instances) = instances.upgrade() else { return };
+        // Not on a thread of the network's: an instance's end takes a while.
+        next = tokio::task::spawn_blocking(move || instances.expire()).await.ok().flatten();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,12 +16,15 @@ use tokio::sync::oneshot;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::handler::{Prepared, Proxy};
+use wasmtime_wasi_http::handler::Prepared;
 
 use crate::guest::Guest;
 use crate::handler::Inner;
 use crate::reuse::Instance;
 use crate::{HandleError, Shared};
+
+/// How long an instance that is to answer another request waits for what is left of its reply to be read.
+const READ: Duration = Duration::from_millis(100);
 
 /// A request, with a body that is there or comes.
 pub type Request = hyper::Request<WasiBody>;
@@ -53,7 +57,7 @@ pub async fn run(
                 match given.await {
                     Ok(Ok(response)) => {
                         if let Some(reply) = reply.take() {
-                            let response = response.map(|body| Read { body, _until: reading }.boxed_unsync());
+                            let response = response.map(|body| Watched { body, _until: reading }.boxed_unsync());
                             // If nobody waits any more, the reply is for nobody.
                             let _ = reply.send(Ok(response));
                         }
@@ -63,12 +67,14 @@ pub async fn run(
                     Err(_) => {}
                 }
             };
-            tokio::join!(answer(instance, request, head, read), forwarded).0
+            tokio::join!(answer(instance, request, head, read, handler.reuse), forwarded).0
         };
         tokio::time::timeout(deadline, answered).await
     };
     let Some(reply) = reply else {
-        if let (Ok(Ok(())), Some(instance)) = (result, instance) {
+        if let (Ok(Ok(Read::Whole)), Some(instance)) = (result, instance)
+            && !instance.store.data().memory.is_exceeded()
+        {
             shared.idle.keep(handler.id, instance, handler.reuse);
         }
         return;
@@ -76,8 +82,8 @@ pub async fn run(
     let exceeded = instance.is_some_and(|instance| instance.store.data().memory.is_exceeded());
     let error = match (result, refused) {
         (Err(_), _) => HandleError::Deadline { deadline },
-        (Ok(Err(error)), _) | (Ok(Ok(())), Some(error)) => explain(&error, exceeded, shared, deadline),
-        (Ok(Ok(())), None) => HandleError::Failed("it ended without a reply".to_owned()),
+        (Ok(Err(error)), _) | (Ok(Ok(_)), Some(error)) => explain(&error, exceeded, shared, deadline),
+        (Ok(Ok(_)), None) => HandleError::Failed("it ended without a reply".to_owned()),
     };
     let _ = reply.send(Err(error));
 }
@@ -108,13 +114,14 @@ async fn obtain(handler: &Inner, deadline: Duration) -> wasmtime::Result<Instanc
 }
 
 /// Runs an instance until it has nothing more to do: its reply is given, and so is all of the body. `read` is closed when
-/// the body has been read.
+/// the body has been read, which only an instance that is to answer another request waits for.
 async fn answer(
     instance: &mut Instance,
     request: Request,
     reply: proxy::Sender<wasmtime::Result<Reply>>,
     read: oneshot::Receiver<Infallible>,
-) -> wasmtime::Result<()> {
+    reuse: NonZeroU32,
+) -> wasmtime::Result<Read> {
     let Instance { store, proxy, requests } = instance;
     *requests += 1;
     store
@@ -125,22 +132,32 @@ async fn answer(
             prepared.run(accessor, std::future::pending()).await?;
             // The body of a reply is written by tasks that outlive the call.
             poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
-            // What an instance leaves to be read when its last task has ended, as trailers, is read from the instance.
-            if let Proxy::P3(_) = proxy {
-                let _ = read.await;
+            if *requests >= reuse.get() {
+                return wasmtime::error::Ok(Read::Unknown);
             }
-            wasmtime::error::Ok(())
+            // What an instance leaves to be read when its last task has ended, as trailers, is read from the instance; and
+            // whoever does not read it keeps this thread for a moment, and the instance from others for good.
+            Ok(match tokio::time::timeout(READ, read).await {
+                Ok(_) => Read::Whole,
+                Err(_) => Read::Unknown,
+            })
         })
         .await?
 }
 
+/// Whether the body of a reply has been read to its end.
+enum Read {
+    Whole,
+    Unknown,
+}
+
 /// The body of a reply, which tells that it has been read by being dropped.
-struct Read {
+struct Watched {
     body: ReplyBody,
     _until: oneshot::Sender<Infallible>,
 }
 
-impl Body for Read {
+impl Body for Watched {
     type Data = Bytes;
     type Error = wasmtime_wasi_http::Error;
 

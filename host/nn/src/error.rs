@@ -151,6 +151,7 @@ pub struct UnknownGraph {
 impl std::fmt::Display for UnknownGraph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let UnknownGraph { name, known } = self;
+        let name = shown(name);
         if known.is_empty() {
             write!(f, "unknown graph {name:?}: there are no graphs")
         } else {
@@ -160,3 +161,26 @@ impl std::fmt::Display for UnknownGraph {
 }
 
 impl std::error::Error for UnknownGraph {}
+
+/// A name from a guest, no more of it than one reads: a message is kept in the host's memory.
+pub fn shown(name: &str) -> std::borrow::Cow<'_, str> {
+    const SHOWN: usize = 100;
+    match name.char_indices().nth(SHOWN) {
+        None => name.into(),
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_repeats_no_more_of_a_name_than_one_reads() {
+        let known = vec!["m".to_owned()];
+        let error = UnknownGraph { name: "\u{1}".repeat(1 << 20), known };
+        assert!(error.to_string().len() < 1000, "{} bytes", error.to_string().len());
+        assert_eq!(shown("naïve"), "naïve");
+        assert_eq!(shown(&"é".repeat(101)), "é".repeat(100) + "…");
+    }
+}

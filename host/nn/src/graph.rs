@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use samara_protocol::TensorSpec;
 
 use crate::backend::{Backend, Context, panic_message};
+use crate::error::shown;
 use crate::pool::{Pool, TakeError};
 use crate::spec::{BackendKind, Device, Optimization};
 use crate::{ComputeError, Tensor};
@@ -24,8 +25,8 @@ pub struct Graph {
 pub(crate) struct Core {
     backend: Box<dyn Backend>,
     contexts: Pool<Box<dyn Context>>,
-    /// How often the backend has loaded it.
-    loads: u64,
+    /// How often its file has been loaded.
+    loads: Arc<AtomicU64>,
 }
 
 /// What a graph is, takes and gives.
@@ -74,7 +75,7 @@ pub struct Statistics {
     pub failures: u64,
     /// How long the backend computed, in nanoseconds, over all computations.
     pub compute_ns: u64,
-    /// How often the backend loaded the graph.
+    /// How often the graph's file was loaded.
     pub loads: u64,
 }
 
@@ -88,8 +89,8 @@ struct Counters {
 // === impl Core ===
 
 impl Core {
-    pub(crate) fn new(backend: Box<dyn Backend>, contexts: usize) -> Arc<Core> {
-        Arc::new(Core { backend, contexts: Pool::new(contexts), loads: 1 })
+    pub(crate) fn new(backend: Box<dyn Backend>, contexts: usize, loads: Arc<AtomicU64>) -> Arc<Core> {
+        Arc::new(Core { backend, contexts: Pool::new(contexts), loads })
     }
 }
 
@@ -120,7 +121,7 @@ impl Graph {
             requests: read(&self.counters.requests),
             failures: read(&self.counters.failures),
             compute_ns: read(&self.counters.compute_ns),
-            loads: self.core.loads,
+            loads: read(&self.core.loads),
         }
     }
 
@@ -209,7 +210,8 @@ fn in_order(specs: &[TensorSpec], inputs: Vec<(String, Tensor)>) -> Result<Vec<T
     let mut slots: Vec<Option<Tensor>> = specs.iter().map(|_| None).collect();
     for (name, tensor) in inputs {
         let Some((spec, slot)) = specs.iter().zip(&mut slots).find(|(spec, _)| spec.name == name) else {
-            return Err(ComputeError::InvalidArgument(format!("unknown input {name:?}, the graph takes {}", names())));
+            let (name, names) = (shown(&name), names());
+            return Err(ComputeError::InvalidArgument(format!("unknown input {name:?}, the graph takes {names}")));
         };
         if slot.is_some() {
             return Err(ComputeError::InvalidArgument(format!("input {name:?} is given twice")));
@@ -231,7 +233,11 @@ fn fits(spec: &TensorSpec, tensor: &Tensor) -> Result<(), String> {
         return Err(format!("expected {datatype}, got {}", tensor.datatype));
     }
     let same = |(&size, &declared): (&u64, &i64)| u64::try_from(declared).map_or(true, |declared| size == declared);
-    if tensor.shape.len() != shape.len() || !tensor.shape.iter().zip(shape).all(same) {
+    if tensor.shape.len() != shape.len() {
+        let (expected, got) = (shape.len(), tensor.shape.len());
+        return Err(format!("expected the shape {shape:?}, with {expected} dimensions, got {got}"));
+    }
+    if !tensor.shape.iter().zip(shape).all(same) {
         return Err(format!("expected the shape {shape:?}, got {:?} (-1 is any size)", tensor.shape));
     }
     if tensor.shape.iter().any(|&size| i64::try_from(size).is_err()) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ struct Graphs {
     by_name: BTreeMap<String, Registered>,
     /// By everything but the name.
     loaded: HashMap<GraphSpec, Arc<Graph>>,
+    /// How often each file has been loaded.
+    loads: HashMap<PathBuf, Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
@@ -113,16 +116,25 @@ impl Registry {
         let loaded = self.read().loaded.get(&settings).cloned();
         let graph = match loaded {
             Some(graph) => Arc::new(graph.renamed(&spec.name)),
-            None => Arc::new(load_file(spec, &path, &self.options)?),
+            None => Arc::new(self.load_file(spec, &path, sha256)?),
         };
-        if sha256.is_some_and(|sha256| sha256 != graph.info().sha256) {
-            return Err(LoadError::Changed { graph: spec.name.clone(), path });
-        }
         let beside = sha256.is_some();
         let mut graphs = self.write();
         graphs.loaded.entry(settings).or_insert_with(|| Arc::clone(&graph));
         graphs.by_name.insert(spec.name.clone(), Registered { graph: Arc::clone(&graph), beside });
         Ok(graph)
+    }
+
+    /// Loads the graph in a file, which has the SHA-256 that is given, if one is.
+    fn load_file(&self, spec: &GraphSpec, path: &Path, sha256: Option<&str>) -> Result<Graph, LoadError> {
+        let (hash, bytes) = hash_file(path).map_err(|reason| unreadable(&spec.name, path, reason))?;
+        // Before any backend sees it.
+        if sha256.is_some_and(|sha256| sha256 != hex(&hash)) {
+            return Err(LoadError::Changed { graph: spec.name.clone(), path: path.to_owned() });
+        }
+        let loads = Arc::clone(self.write().loads.entry(path.to_owned()).or_default());
+        loads.fetch_add(1, Ordering::Relaxed);
+        load_file(spec, path, &self.options, (hash, bytes), loads)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Graphs> {
@@ -172,7 +184,7 @@ impl Registry {
             return Ok(Arc::clone(graph));
         }
         let spec = GraphSpec { device: Device::Cpu, backend: BackendKind::Tract, ..GraphSpec::new(hex(&hash)) };
-        match load_from(Source::Bytes(model), &spec, &self.options, &hash, model.len() as u64) {
+        match load_from(Source::Bytes(model), &spec, &self.options, (hash, model.len() as u64), Arc::new(1.into())) {
             Ok(graph) => Ok(Arc::clone(slot.insert(Arc::new(graph)))),
             Err(reason) => {
                 // What cannot be loaded does not count.
@@ -187,9 +199,14 @@ fn unreadable(graph: &str, path: &Path, reason: std::io::Error) -> LoadError {
     LoadError::Read { graph: graph.to_owned(), path: path.to_owned(), reason }
 }
 
-fn load_file(spec: &GraphSpec, path: &Path, options: &Options) -> Result<Graph, LoadError> {
-    let (hash, bytes) = hash_file(path).map_err(|reason| unreadable(&spec.name, path, reason))?;
-    let graph = load_from(Source::File(path), spec, options, &hash, bytes).map_err(|reason| LoadError::File {
+fn load_file(
+    spec: &GraphSpec,
+    path: &Path,
+    options: &Options,
+    content: ([u8; 32], u64),
+    loads: Arc<AtomicU64>,
+) -> Result<Graph, LoadError> {
+    let graph = load_from(Source::File(path), spec, options, content, loads).map_err(|reason| LoadError::File {
         graph: spec.name.clone(),
         path: path.to_owned(),
         reason,
@@ -216,8 +233,8 @@ fn load_from(
     source: Source<'_>,
     spec: &GraphSpec,
     options: &Options,
-    hash: &[u8],
-    bytes: u64,
+    (hash, bytes): ([u8; 32], u64),
+    loads: Arc<AtomicU64>,
 ) -> Result<Graph, BackendError> {
     let start = Instant::now();
     let Loaded { backend, version, device, fell_back, inputs, outputs } = backend::load(source, spec, options)?;
@@ -228,7 +245,7 @@ fn load_from(
             Source::File(path) => path.to_owned(),
             Source::Bytes(_) => PathBuf::new(),
         },
-        sha256: hex(hash),
+        sha256: hex(&hash),
         bytes,
         backend: spec.backend,
         version,
@@ -242,11 +259,14 @@ fn load_from(
         inputs,
         outputs,
     };
-    Ok(Graph::new(info, Core::new(backend, contexts)))
+    Ok(Graph::new(info, Core::new(backend, contexts, loads)))
 }
 
 fn hash_file(path: &Path) -> std::io::Result<([u8; 32], u64)> {
     let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;

@@ -21,6 +21,7 @@ use wasmtime::{Result, StoreContextMut};
 
 use crate::budget::{Budget, HANDLE_BYTES};
 use crate::crossing::{self, Named};
+use crate::error::shown;
 use crate::{ComputeError, Graph, LoadError, Registry, Tensor};
 
 #[allow(missing_docs, reason = "generated from wit/deps/nn/wasi-nn.wit, which documents each item")]
@@ -42,6 +43,9 @@ use bindings::wasi::nn::errors::{self, ErrorCode};
 use bindings::wasi::nn::graph::{self, ExecutionTarget, GraphEncoding};
 use bindings::wasi::nn::inference;
 use bindings::wasi::nn::tensor::TensorType;
+
+/// How long an error's message may be.
+const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// The interface whose functions are written by hand below.
 const TENSOR_INTERFACE: &str = "wasi:nn/tensor@0.2.0-rc-2024-10-28";
@@ -65,6 +69,8 @@ pub struct NnCtx {
     registry: Arc<Registry>,
     budget: Budget,
     deadline: Option<Instant>,
+    /// Why the last computation gave nothing.
+    failure: Option<ComputeError>,
 }
 
 /// What the functions of `wasi:nn` work on.
@@ -119,7 +125,7 @@ fn add_used_resources_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mu
             view(store.data_mut()).take(Resource::new_own(rep)).map(drop)
         })?;
         interface.resource("error", ResourceType::host::<GuestError>(), move |mut store, rep| {
-            view(store.data_mut()).release(Resource::<GuestError>::new_own(rep))
+            view(store.data_mut()).release_error(Resource::new_own(rep))
         })?;
     }
     let mut graph = linker.instance(GRAPH_INTERFACE)?;
@@ -161,7 +167,7 @@ impl NnCtx {
     /// A context with the graphs of a registry.
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> NnCtx {
-        NnCtx { registry, budget: Budget::new(DEFAULT_MEMORY_BYTES), deadline: None }
+        NnCtx { registry, budget: Budget::new(DEFAULT_MEMORY_BYTES), deadline: None, failure: None }
     }
 
     /// Until when a computation waits for a context; absent for as long as it takes, which is the default.
@@ -172,6 +178,11 @@ impl NnCtx {
     /// How many bytes of the host's memory the guest's tensors may take; 1 GiB is the default. It holds for those to come.
     pub fn set_memory_limit(&mut self, bytes: usize) {
         self.budget.set_limit(bytes);
+    }
+
+    /// Why the last computation gave nothing, if that is so: a guest can tell its own clients only in words.
+    pub fn take_failure(&mut self) -> Option<ComputeError> {
+        self.failure.take()
     }
 }
 
@@ -188,7 +199,10 @@ impl GuestTensor {
 
 impl GuestError {
     fn new(code: ErrorCode, message: impl Into<String>) -> GuestError {
-        GuestError { code, message: message.into() }
+        let mut message = message.into();
+        // What a backend says can be as long as it likes.
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        GuestError { code, message }
     }
 }
 
@@ -236,7 +250,7 @@ impl NnView<'_> {
         Ok(tensor)
     }
 
-    /// Keeps a graph, a context or an error for the guest.
+    /// Keeps a graph or a context for the guest.
     fn keep<R: Send + 'static>(&mut self, resource: R) -> Result<Resource<R>> {
         self.ctx.budget.take(0)?;
         Ok(self.table.push(resource)?)
@@ -261,7 +275,14 @@ impl NnView<'_> {
 
     fn fail(&mut self, error: GuestError) -> Result<Resource<GuestError>> {
         tracing::debug!(code = ?error.code, message = error.message, "wasi:nn failed");
-        self.keep(error)
+        self.ctx.budget.take(error.message.len())?;
+        Ok(self.table.push(error)?)
+    }
+
+    fn release_error(&mut self, error: Resource<GuestError>) -> Result<()> {
+        let error = self.table.delete(error)?;
+        self.ctx.budget.give(error.message.len());
+        Ok(())
     }
 
     fn load_graph(
@@ -297,7 +318,10 @@ impl NnView<'_> {
             Ok((name, tensor))
         });
         let inputs = inputs.collect::<Result<Vec<_>, ComputeError>>()?;
-        let outputs = graph.compute(inputs, self.ctx.deadline)?;
+        self.ctx.failure = None;
+        let outputs = graph.compute(inputs, self.ctx.deadline).inspect_err(|error| {
+            self.ctx.failure = Some(error.clone());
+        })?;
         let outputs = outputs.into_iter().map(|(name, tensor)| {
             let dimensions = crossing::dimensions(&name, &tensor)?;
             let ty = tensor_type(Named::of(tensor.datatype));
@@ -326,7 +350,7 @@ fn from_guest(graph: &Graph, name: &str, tensor: GuestTensor) -> Result<Tensor, 
         TensorType::I32 => Named::I32,
         TensorType::I64 => Named::I64,
         TensorType::Bf16 => {
-            return Err(ComputeError::InvalidArgument(format!("input {name:?}: no graph takes BF16")));
+            return Err(ComputeError::InvalidArgument(format!("input {:?}: no graph takes BF16", shown(name))));
         }
     };
     match graph.info().inputs.iter().find(|spec| spec.name == name) {
@@ -415,6 +439,6 @@ impl errors::HostError for NnView<'_> {
     }
 
     fn drop(&mut self, error: Resource<GuestError>) -> Result<()> {
-        self.release(error)
+        self.release_error(error)
     }
 }

@@ -211,18 +211,11 @@ impl WitxCtx {
         if let Some(previous) = slot.take() {
             self.budget.give(cost(&previous));
         }
-        let cost = data.len().saturating_add(dimensions.len().saturating_mul(size_of::<u64>()));
-        self.budget.take(cost)?;
-        match crossing::from_guest(spec, given, &dimensions, data.to_vec()) {
-            Ok(tensor) => {
-                *slot = Some(tensor);
-                Ok(())
-            }
-            Err(error) => {
-                self.budget.give(cost);
-                Err(error.into())
-            }
-        }
+        self.budget.has(data.len())?;
+        let tensor = crossing::from_guest(spec, given, &dimensions, data.to_vec())?;
+        self.budget.take(cost(&tensor))?;
+        *slot = Some(tensor);
+        Ok(())
     }
 
     fn compute(&mut self, context: u32) -> Result<(), Errno> {

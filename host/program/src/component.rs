@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use samara_nn::wit::{self, NnCtx, NnView};
-use samara_runtime::MemoryLimit;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::{Options, ProgramError, memory, wasi};
+use crate::limit::Limit;
+use crate::{Options, ProgramError, wasi};
 
 struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     nn: NnCtx,
-    memory: MemoryLimit,
+    limit: Limit,
 }
 
 pub fn run(engine: &Engine, program: &[u8], options: &Options) -> Result<i32, ProgramError> {
@@ -26,8 +26,8 @@ pub fn run(engine: &Engine, program: &[u8], options: &Options) -> Result<i32, Pr
     let mut nn = NnCtx::new(Arc::clone(&options.graphs));
     nn.set_memory_limit(options.memory_bytes);
     let (wasi, table) = (wasi(options)?.build(), ResourceTable::new());
-    let mut store = Store::new(engine, State { wasi, table, nn, memory: memory(options) });
-    store.limiter(|state| &mut state.memory);
+    let mut store = Store::new(engine, State { wasi, table, nn, limit: Limit::new(options.memory_bytes) });
+    store.limiter(|state| &mut state.limit);
     store.set_hostcall_fuel(options.memory_bytes);
     let command = Command::instantiate(&mut store, &component, &linker).map_err(ProgramError::Start)?;
     let result = command.wasi_cli_run().call_run(&mut store).map_err(ProgramError::Trap)?;

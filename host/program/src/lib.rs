@@ -8,13 +8,14 @@
 #![forbid(unsafe_code)]
 
 mod component;
+mod limit;
 mod module;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use samara_nn::Registry;
-use samara_runtime::{Config, MemoryLimit};
+use samara_runtime::Config;
 use wasmparser::Parser;
 use wasmtime::Engine;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
@@ -28,7 +29,7 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Its directories: where they are, and what it calls them.
     pub directories: Vec<(PathBuf, String)>,
-    /// Bytes that each of its memories may have, and what its tensors may take of the host's.
+    /// Bytes that its memories and tables may have together, and what its tensors may take of the host's.
     pub memory_bytes: usize,
     /// The graphs that it may ask for.
     pub graphs: Arc<Registry>,
@@ -86,8 +87,4 @@ fn wasi(options: &Options) -> Result<WasiCtxBuilder, ProgramError> {
             .map_err(|reason| ProgramError::Directory { path: path.clone(), reason })?;
     }
     Ok(wasi)
-}
-
-fn memory(options: &Options) -> MemoryLimit {
-    MemoryLimit::new(options.memory_bytes)
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use samara_nn::witx::{self, WitxCtx};
-use samara_runtime::MemoryLimit;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 
-use crate::{Options, ProgramError, memory, wasi};
+use crate::limit::Limit;
+use crate::{Options, ProgramError, wasi};
 
 struct State {
     wasi: WasiP1Ctx,
     nn: WitxCtx,
-    memory: MemoryLimit,
+    limit: Limit,
 }
 
 pub fn run(engine: &Engine, program: &[u8], options: &Options) -> Result<i32, ProgramError> {
@@ -22,8 +22,9 @@ pub fn run(engine: &Engine, program: &[u8], options: &Options) -> Result<i32, Pr
     witx::add_to_linker(&mut linker, |state: &mut State| &mut state.nn).map_err(ProgramError::Start)?;
     let mut nn = WitxCtx::new(Arc::clone(&options.graphs));
     nn.set_memory_limit(options.memory_bytes);
-    let mut store = Store::new(engine, State { wasi: wasi(options)?.build_p1(), nn, memory: memory(options) });
-    store.limiter(|state| &mut state.memory);
+    let mut store =
+        Store::new(engine, State { wasi: wasi(options)?.build_p1(), nn, limit: Limit::new(options.memory_bytes) });
+    store.limiter(|state| &mut state.limit);
     let instance = linker.instantiate(&mut store, &module).map_err(ProgramError::Start)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(ProgramError::Start)?;
     start.call(&mut store, ()).map_err(ProgramError::Trap)?;

@@ -48,7 +48,7 @@ pub enum LoadError {
     },
     /// The graph that its host is to run cannot be loaded.
     #[error(transparent)]
-    Graph(#[from] samara_nn::LoadError),
+    Graph(Box<samara_nn::LoadError>),
     /// The graph that its host is to run is not registered.
     #[error(transparent)]
     UnknownGraph(#[from] samara_nn::UnknownGraph),
@@ -70,6 +70,12 @@ pub enum LoadError {
     Metadata(InferError),
 }
 
+impl From<samara_nn::LoadError> for LoadError {
+    fn from(error: samara_nn::LoadError) -> LoadError {
+        LoadError::Graph(Box::new(error))
+    }
+}
+
 /// Why an inference gave no outputs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,6 +86,12 @@ pub enum InferError {
     /// The model failed on inputs that fit it.
     #[error("the model failed: {0}")]
     Failed(String),
+    /// The graph that the host runs failed on inputs that fit it.
+    #[error("the graph failed: {0}")]
+    Backend(String),
+    /// The host, or its device, has not enough memory to run the graph.
+    #[error("the graph cannot be run now: {0}")]
+    BackendMemory(String),
     /// The inference took longer than it may.
     #[error("the inference took longer than its deadline of {} ms", deadline.as_millis())]
     Deadline {

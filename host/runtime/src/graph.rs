@@ -25,10 +25,14 @@ pub fn graph_of(
         Some(directory) => graphs.provide(&wanted.graph, &directory.join(&wanted.file), &wanted.sha256)?,
         None => graphs.get(&wanted.graph)?,
     };
-    for (wanted, given) in [(&manifest.inputs, &graph.info().inputs), (&manifest.outputs, &graph.info().outputs)] {
-        if !wanted.iter().all(|wanted| given.iter().any(|given| is_served_by(wanted, given))) {
+    let info = graph.info();
+    // The graph may give more than the model does, but not want more.
+    let fits = [info.inputs.len() == manifest.inputs.len(), true];
+    let sides = [(&manifest.inputs, &info.inputs), (&manifest.outputs, &info.outputs)];
+    for ((wanted, given), fits) in sides.into_iter().zip(fits) {
+        if !fits || !wanted.iter().all(|wanted| given.iter().any(|given| is_served_by(wanted, given))) {
             let (wanted, given) = (list(wanted), list(given));
-            return Err(LoadError::OtherGraph { graph: graph.info().name.clone(), wanted, given });
+            return Err(LoadError::OtherGraph { graph: info.name.clone(), wanted, given });
         }
     }
     Ok(Some(graph))

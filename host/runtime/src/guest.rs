@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use samara_nn::Registry;
 use samara_nn::wit::{NnCtx, NnView};
+use samara_nn::{ComputeError, Registry};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 
@@ -28,6 +28,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 pub fn store(engine: &Engine, limits: &Limits, graphs: &Arc<Registry>) -> Store<Guest> {
     let mut nn = NnCtx::new(Arc::clone(graphs));
     nn.set_memory_limit(limits.memory_bytes);
+    nn.set_deadline(Instant::now().checked_add(limits.deadline));
     let guest = Guest { memory: MemoryLimit::new(limits.memory_bytes), nn, table: ResourceTable::new() };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
@@ -40,6 +41,11 @@ impl Guest {
     /// Sets how long a computation may wait for its turn from now on.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.nn.set_deadline(Instant::now().checked_add(deadline));
+    }
+
+    /// Why the last computation of a graph gave nothing, if that is so.
+    pub fn take_failure(&mut self) -> Option<ComputeError> {
+        self.nn.take_failure()
     }
 
     fn nn(&mut self) -> NnView<'_> {

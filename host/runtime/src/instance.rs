@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use samara_nn::ComputeError;
 use samara_protocol::{InputTensor, ModelMetadata, OutputTensor, TensorSpec, check_data};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
@@ -78,7 +79,14 @@ impl Instance {
                 Ok(tensors)
             }
             Err(wit::Error::InvalidArgument(message)) => Err(InferError::InvalidArgument(message)),
-            Err(wit::Error::Failed(message)) => Err(InferError::Failed(message)),
+            // A component has only words for what its host's graph has run into.
+            Err(wit::Error::Failed(message)) => Err(match self.store.data_mut().take_failure() {
+                Some(ComputeError::Timeout { .. }) => InferError::Deadline { deadline },
+                Some(ComputeError::TooLarge(message)) => InferError::BackendMemory(message),
+                Some(ComputeError::Failed(message)) => InferError::Backend(message),
+                Some(ComputeError::InvalidArgument(_)) | None => InferError::Failed(message),
+                Some(_) => InferError::Backend(message),
+            }),
         }
     }
 

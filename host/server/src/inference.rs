@@ -171,7 +171,9 @@ fn refusal(error: InferError, retry_after: u32) -> Error {
     match error {
         InferError::InvalidArgument(_) | InferError::Failed(_) => Error::BadRequest(message),
         InferError::Deadline { .. } => Error::DeadlineExceeded(message),
-        InferError::Memory { .. } | InferError::Instances { .. } => Error::Unavailable { message, retry_after },
+        InferError::Memory { .. } | InferError::BackendMemory(_) | InferError::Instances { .. } => {
+            Error::Unavailable { message, retry_after }
+        }
         _ => Error::Internal(message),
     }
 }

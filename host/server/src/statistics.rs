@@ -92,7 +92,7 @@ impl ModelLimit {
     /// The limit that made an inference fail, if it was one.
     pub fn of(error: &InferError) -> Option<ModelLimit> {
         match error {
-            InferError::Memory { .. } => Some(ModelLimit::Memory),
+            InferError::Memory { .. } | InferError::BackendMemory(_) => Some(ModelLimit::Memory),
             InferError::Deadline { .. } => Some(ModelLimit::Deadline),
             InferError::Instances { .. } => Some(ModelLimit::Instances),
             InferError::Trap(_) => Some(ModelLimit::Trap),

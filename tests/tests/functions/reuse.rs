@@ -27,7 +27,7 @@ fn an_instance_answers_one_request() {
 fn an_instance_answers_as_many_as_it_may() {
     let directory = tempdir().unwrap();
     let function = write_handler_0_3(directory.path(), "counts");
-    let server = Serve::functions(&["--function", text(&function), "--reuse", "2"]).start();
+    let server = Serve::functions(&["--function", text(&function), "--reuse", "2", "--workers", "1"]).start();
     assert_eq!(statuses(&server, 5), [200, 201, 200, 201, 200]);
 }
 
@@ -37,7 +37,7 @@ fn an_instance_that_failed_answers_no_more() {
     write_handler_0_3(directory.path(), "counts");
     let file = directory.path().join("samara.toml");
     fs::write(&file, "[[function]]\ncomponent = \"counts.wasm\"\nreuse = 100\n").unwrap();
-    let server = Serve::functions(&["--config", text(&file), "--json"]).start();
+    let server = Serve::functions(&["--config", text(&file), "--json", "--workers", "1"]).start();
     let ready: Value = serde_json::from_str(server.ready_line()).unwrap();
     assert_eq!(ready["functions"][0]["reuse"], 100);
     assert_eq!(statuses(&server, 5), [200, 201, 500, 200, 201]);

@@ -30,6 +30,7 @@ fn a_function_does_not_know_who_runs_its_model() {
     for backend in backends(MODEL) {
         let server = serve(&hosts).option(&backend).start();
         let found = scores(&server.send(&request).expect(200));
+        assert_eq!(found.len(), 2, "{backend}");
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5 * (1.0 + expected.abs()), "{backend}: {found} for {expected}");
         }

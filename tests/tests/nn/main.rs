@@ -47,6 +47,17 @@ fn ort_dylib() -> Option<PathBuf> {
     library
 }
 
+/// Whether the command finds OpenVINO, in the environment in which `make test` runs it.
+fn has_openvino() -> bool {
+    let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
+    let mut packages =
+        environment.and_then(|path| std::fs::read_dir(path.join("lib")).ok()).into_iter().flatten().flatten();
+    let found = packages.any(|python| python.path().join("site-packages/openvino/libs").is_dir());
+    let required = std::env::var_os("SAMARA_REQUIRE_OPENVINO").is_some_and(|value| value == "1");
+    assert!(!required || found, "OpenVINO is missing: run scripts/setup.sh test-tools");
+    found
+}
+
 /// How a graph runs, on each of the backends that are here: the options of `samara serve`.
 fn backends(graph: &str) -> Vec<String> {
     let mut backends = vec![format!("--nn {graph},backend=tract")];

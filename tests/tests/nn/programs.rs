@@ -39,13 +39,38 @@ fn a_program_brings_graphs_only_where_that_is_allowed() {
     let graph = format!("{MODEL}={}", models::card(MODEL).onnx().display());
     let (code, told) = lines(&["--nn", &graph]);
     assert_eq!(code, Some(0), "{told:?}");
-    assert!(told[1].starts_with("from bytes: error "), "{told:?}");
+    // `unsupported_operation`: there is no number for what is not allowed.
+    assert_eq!(told[1], "from bytes: error 6");
 }
 
 #[test]
 fn a_programs_status_is_the_commands() {
     // Without its graph it ends with 3.
     assert_eq!(lines(&[]).0, Some(3));
+}
+
+/// A component that exports `wasi:cli/run`, and says at once whether all went well.
+fn component(result: u8) -> Vec<u8> {
+    wat::parse_str(format!(
+        "(component
+            (core module $m (func (export \"run\") (result i32) (i32.const {result})))
+            (core instance $i (instantiate $m))
+            (func $run (result (result)) (canon lift (core func $i \"run\")))
+            (component $c (import \"run\" (func $run (result (result)))) (export \"run\" (func $run)))
+            (instance $e (instantiate $c (with \"run\" (func $run))))
+            (export \"wasi:cli/run@0.2.0\" (instance $e)))"
+    ))
+    .unwrap()
+}
+
+#[test]
+fn a_component_is_a_program_too() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("program.wasm");
+    for result in [0, 1] {
+        std::fs::write(&path, component(result)).unwrap();
+        assert_eq!(samara::run(["run", path.to_str().unwrap()]).code, Some(i32::from(result)));
+    }
 }
 
 #[test]

@@ -50,12 +50,13 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     arguments.cache.apply(&mut runtime_config);
     let configuration = Configuration::of(arguments)?;
     runtime_config.graphs = graphs::load(configuration.graphs, &arguments.nn)?;
-    let functions = functions::load(&configuration.functions, &runtime_config)?;
     let repository = match &arguments.paths[..] {
-        [] if functions.iter().next().is_some() => Repository::default(),
+        [] if !configuration.functions.is_empty() => Repository::default(),
         [] => Repository::load(&Runtime::new(&runtime_config)?, &[".".into()])?,
         paths => Repository::load(&Runtime::new(&runtime_config)?, paths)?,
     };
+    // After the models, whose graphs functions may ask for.
+    let functions = functions::load(&configuration.functions, &runtime_config)?;
     graphs::check(&runtime_config.graphs)?;
     // Network threads do nothing that takes long: half as many as the workers do.
     tokio::runtime::Builder::new_multi_thread()

@@ -26,14 +26,17 @@ pub fn inputs(graph: &GraphProto, shapes: &[InputShape]) -> Result<Vec<TensorSpe
         .into_iter()
         .map(|input| {
             let (datatype, declared) = tensor(input)?;
-            let mut shape = declared.map(dimensions);
-            for fixed in shapes.iter().filter(|shape| shape.name == input.name) {
-                shape = Some(fix(shape, fixed)?);
-            }
-            let shape = shape.ok_or_else(|| CompileError::Undeclared {
-                tensor: input.name.clone(),
-                reason: format!("give its shape with --input {}=D0,D1,…", input.name),
+            // Whatever runs the graph goes by the file, not by what is fixed here.
+            let declared = declared.ok_or_else(|| {
+                undeclared(
+                    input,
+                    "a host goes by what the file declares: give it a shape there, of dynamic dimensions too",
+                )
             })?;
+            let mut shape = dimensions(declared);
+            for fixed in shapes.iter().filter(|shape| shape.name == input.name) {
+                shape = fix(Some(shape), fixed)?;
+            }
             Ok(TensorSpec { name: input.name.clone(), datatype, shape })
         })
         .collect()

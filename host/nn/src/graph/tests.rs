@@ -47,7 +47,7 @@ fn graph(
         inputs: vec![spec("a", Datatype::Uint8, &[-1, 2]), spec("b", Datatype::Bool, &[1])],
         outputs: vec![spec("y", Datatype::Uint8, &[-1, 2])],
     };
-    Graph::new(info, Core::new(Box::new(Scripted(run)), contexts))
+    Graph::new(info, Core::new(Box::new(Scripted(run)), contexts, Arc::default()))
 }
 
 fn first(inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
