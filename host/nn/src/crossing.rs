@@ -48,12 +48,6 @@ pub fn from_guest(spec: &TensorSpec, given: Named, dimensions: &[u32], data: Vec
         let reason = format!("input {name:?}: expected {datatype}, which crosses as {expected:?}, got {given:?}");
         return Err(ComputeError::InvalidArgument(reason));
     }
-    if dimensions.len() > shape.len().max(1) {
-        let (expected, got) = (shape.len(), dimensions.len());
-        return Err(ComputeError::InvalidArgument(format!(
-            "input {name:?}: expected {expected} dimensions, got {got}"
-        )));
-    }
     // `wasi:nn` has no scalars: "to represent a tensor containing a single value, use `[1]`".
     let dimensions = if shape.is_empty() && dimensions == [1] { &[] } else { dimensions };
     let shape = dimensions.iter().map(|&size| u64::from(size)).collect();

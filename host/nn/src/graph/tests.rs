@@ -47,7 +47,7 @@ fn graph(
         inputs: vec![spec("a", Datatype::Uint8, &[-1, 2]), spec("b", Datatype::Bool, &[1])],
         outputs: vec![spec("y", Datatype::Uint8, &[-1, 2])],
     };
-    Graph::new(info, Core::new(Box::new(Scripted(run)), contexts, Arc::default()))
+    Graph::new(info, Core::new(Box::new(Scripted(run)), contexts, Arc::new(1.into())))
 }
 
 fn first(inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
@@ -99,6 +99,10 @@ fn what_does_not_fit_never_reaches_the_backend() {
         (
             vec![renamed("a", tensor(Datatype::Uint8, &[u64::MAX, 2], &[3, 4])), b()],
             "input \"a\": the shape [18446744073709551615, 2] has a dimension that is too large",
+        ),
+        (
+            vec![renamed("a", tensor(Datatype::Uint8, &[1; 1000], &[3])), b()],
+            "input \"a\": expected the shape [-1, 2], got one of 1000 dimensions",
         ),
         (vec![a(), renamed("b", tensor(Datatype::Bool, &[1], &[2]))], "input \"b\": BOOL element 0 is neither 0 nor 1"),
     ];
