@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clippy over the guests, as they are built: for wasm, once with and once without relaxed SIMD.
+# Clippy over the guests, as they are built: for wasm. None of them has code of its own for relaxed SIMD.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/step.sh
@@ -13,8 +13,5 @@ fi
 if [ ! -x "${WASM_TOOLCHAIN_CARGO%cargo}cargo-clippy" ]; then
     fail "$WASM_TOOLCHAIN_CARGO has no clippy beside it" "run scripts/setup.sh check-tools"
 fi
-for features in +simd128 +simd128,+relaxed-simd; do
-    echo "clippy over functions/, $features"
-    in_wasm_toolchain "$PWD/functions/target/lint/$features" "$features" cargo-clippy \
-        clippy --manifest-path functions/Cargo.toml --workspace -- -D warnings
-done
+in_wasm_toolchain "$PWD/functions/target/lint" +simd128 cargo-clippy \
+    clippy --manifest-path functions/Cargo.toml --workspace -- -D warnings

@@ -423,7 +423,7 @@ set_up_cargo_deny() {
         found "not installed; cargo builds $CARGO_DENY_VERSION, which takes minutes"
         # It runs for seconds, so it is not worth the time that its release profile takes to build.
         logged env CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-            CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install "cargo-deny@$CARGO_DENY_VERSION" --locked ||
+            CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install "cargo-deny@$CARGO_DENY_VERSION" --locked ||
             fail "cargo could not install cargo-deny" "see $LOG, or https://github.com/EmbarkStudios/cargo-deny"
     fi
     found "$(cargo deny --version)"

@@ -65,7 +65,8 @@ const STEPS: [&str; 3] = ["read and check the ONNX file", "prepare the adapter",
 /// The size that a dynamic dimension has in a sample input.
 const SAMPLE_SIZE: u64 = 1;
 
-/// Makes a component of the ONNX model in the file at `path` that has its host run it, as a graph of the model's name.
+/// Makes a component of the ONNX model in the file at `path` that has its host run it, as a graph of the model's name: `NAME`,
+/// or `NAME:VERSION` where the version is not 1.
 ///
 /// The file itself is to be put beside the component: see [`Destination::write_graph`](crate::Destination::write_graph).
 /// [`Options::simd`] is passed over, since the adapter needs no relaxed SIMD. Nothing is run, which takes a host that has
@@ -90,7 +91,7 @@ pub fn compile_for_host<'a>(
         let declaration = Declaration {
             model: metadata(options, &signature.inputs, &signature.outputs),
             labels: options.labels.as_deref().unwrap_or_default(),
-            graph: &options.name,
+            graph: &graph_name(options),
         };
         let (Loaded {}, frozen) = adapter.freeze(&declaration, Vec::new())?;
         let mut component = component::encode(&frozen.module()?)?;
@@ -113,10 +114,19 @@ pub fn compile_for_host<'a>(
     Ok(CompiledForHost { component, report })
 }
 
-/// The graph that the component asks for: it has the model's name.
+/// The name of the graph that the component asks for: the model's, and its version's where it is not the first, so that
+/// several can be served.
+fn graph_name(options: &Options) -> String {
+    match options.version.as_str() {
+        "1" => options.name.clone(),
+        version => format!("{}:{version}", options.name),
+    }
+}
+
+/// The graph that the component asks for.
 fn graph(onnx: &OnnxFile, options: &Options) -> NnGraph {
     NnGraph {
-        graph: options.name.clone(),
+        graph: graph_name(options),
         file: format!("{}.onnx", onnx.sha256),
         sha256: onnx.sha256.clone(),
         bytes: onnx.bytes,

@@ -46,11 +46,13 @@ pub async fn run(
     let shared = &*handler.runtime.shared;
     let mut reply = Some(reply);
     let mut instance = None;
+    // Whether what an instance starts with is more memory than it may have.
+    let mut too_large = false;
     let mut refused = None;
     let _running = shared.ticker.running();
     let result = {
         let answered = async {
-            let instance = instance.insert(obtain(handler, deadline).await?);
+            let instance = instance.insert(obtain(handler, deadline, &mut too_large).await?);
             let (head, given) = proxy::channel::<wasmtime::Result<Reply>>();
             let (reading, read) = oneshot::channel();
             let forwarded = async {
@@ -79,7 +81,7 @@ pub async fn run(
         }
         return;
     };
-    let exceeded = instance.is_some_and(|instance| instance.store.data().memory.is_exceeded());
+    let exceeded = too_large || instance.is_some_and(|instance| instance.store.data().memory.is_exceeded());
     let error = match (result, refused) {
         (Err(_), _) => HandleError::Deadline { deadline },
         (Ok(Err(error)), _) | (Ok(Ok(_)), Some(error)) => explain(&error, exceeded, shared, deadline),
@@ -88,8 +90,8 @@ pub async fn run(
     let _ = reply.send(Err(error));
 }
 
-/// An instance for a request that has so much time.
-async fn obtain(handler: &Inner, deadline: Duration) -> wasmtime::Result<Instance> {
+/// An instance for a request that has so much time. Says whether there is none for the memory that it would take.
+async fn obtain(handler: &Inner, deadline: Duration, too_large: &mut bool) -> wasmtime::Result<Instance> {
     let shared = &*handler.runtime.shared;
     // The instance's time is the processor's, which epochs measure, and that in which it waits.
     let ticks = Ticker::ticks(deadline);
@@ -108,7 +110,10 @@ async fn obtain(handler: &Inner, deadline: Duration) -> wasmtime::Result<Instanc
         match handler.component.instantiate_async(&mut store).await {
             Ok(proxy) => return Ok(Instance { store, proxy, requests: 0 }),
             Err(error) if error.is::<PoolConcurrencyLimitError>() && shared.idle.make_place() => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                *too_large = store.data().memory.is_exceeded();
+                return Err(error);
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum LoadError {
     },
     /// Two components have different graphs of the same name.
     #[error(
-        "graph {graph:?} is {} for one component and {} for another: compile one of them under another --name",
+        "graph {graph:?} is {} for one component and {} for another: compile one of them under another --name or --version",
         first.display(),
         second.display()
     )]

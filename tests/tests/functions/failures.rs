@@ -50,6 +50,19 @@ fn each_failure_has_its_status_and_reason() {
     assert_eq!(row("/score")["success"]["count"], 4, "{rows}");
 }
 
+/// The engine alone is more.
+#[test]
+fn an_instance_that_starts_with_more_memory_than_it_may_have_is_refused() {
+    let (score, model) = (function("score"), autoencoder());
+    let options = ["--function", text(&score), "--model", text(&model), "--memory-mib", "1"];
+    let server = Serve::functions(&options).start();
+    let reply = server.send(&Request::post_json("/score", &serde_json::json!([vec![0.5; 30]])));
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(String::from_utf8_lossy(&reply.body).contains("1 MiB"), "{reply:?}");
+    let rows = server.get("/v2/models/stats").expect(200).json()["function_stats"].clone();
+    assert_eq!(rows[0]["limits"]["memory"], 1, "{rows}");
+}
+
 #[test]
 fn a_body_over_the_limit_is_refused_before_the_function_sees_it() {
     let directory = tempdir().unwrap();

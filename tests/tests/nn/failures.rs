@@ -89,8 +89,15 @@ fn two_graphs_of_one_name_are_refused() {
     let (one, other) = (tempdir().unwrap(), tempdir().unwrap());
     let first = twice(one.path());
     let onnx = onnx::duo().write(other.path(), "duo.onnx");
-    let second = compile(other.path(), "twice", &onnx, &["--version", "2"]);
+    let second = compile(other.path(), "twice", &onnx, &[]);
     assert_says(&serve(&[&first, &second], "--workers 1").fails(), &["twice", "--name"]);
+    // Of another version, they are two graphs.
+    let second = compile(other.path(), "twice", &onnx, &["--version", "2"]);
+    let server = serve(&[&first, &second], "--nn twice:2,contexts=1").start();
+    let graph =
+        |version: &str| server.get(&format!("/v2/models/twice/versions/{version}")).expect(200).json()["graph"].clone();
+    assert_eq!((graph("1")["name"].as_str(), graph("2")["name"].as_str()), (Some("twice"), Some("twice:2")));
+    assert_eq!(graph("2")["contexts"], 1);
 }
 
 #[test]
