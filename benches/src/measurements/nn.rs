@@ -29,7 +29,7 @@ const FIXED: Duration = Duration::from_micros(60);
 
 /// How long each of the two runs in one turn, and how many turns there are.
 const TURN: Duration = Duration::from_millis(60);
-const TURNS: usize = 16;
+const TURNS: usize = 32;
 
 const BUSY_MODEL: &str = "efficientnet-lite0";
 const HEAVY_MODEL: &str = "minilm-l6";
