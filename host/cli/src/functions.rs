@@ -14,7 +14,7 @@ use crate::configuration::Function;
 /// A function as a component, with its model if it was given one.
 pub struct Linked {
     pub component: Vec<u8>,
-    /// The model's, if `samara compile` made it.
+    /// The model's, or that of a model which is served as a function, if `samara compile` made it.
     pub manifest: Option<Manifest>,
 }
 
@@ -23,18 +23,19 @@ pub fn link(function: &Path, model: Option<&Path>) -> Result<Linked> {
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let wasm = read(function)?;
     let lifted = samara_linker::lift(&wasm).with_context(|| format!("{}", function.display()))?;
+    let manifest_of = |path: &Path, component: &[u8]| match Manifest::read_from(component) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(ManifestError::Missing) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{}", path.display())),
+    };
     let Some(path) = model else {
-        return Ok(Linked { component: lifted.into_owned(), manifest: None });
+        let manifest = manifest_of(function, &lifted)?;
+        return Ok(Linked { component: lifted.into_owned(), manifest });
     };
     let model = read(path)?;
     let component = samara_linker::link(&lifted, &model)
         .with_context(|| format!("{} with {}", function.display(), path.display()))?;
-    let manifest = match Manifest::read_from(&model) {
-        Ok(manifest) => Some(manifest),
-        Err(ManifestError::Missing) => None,
-        Err(error) => return Err(error).with_context(|| format!("{}", path.display())),
-    };
-    Ok(Linked { component, manifest })
+    Ok(Linked { component, manifest: manifest_of(path, &model)? })
 }
 
 /// Loads functions, and the graphs that the host runs for their models.
@@ -46,7 +47,8 @@ pub fn load(functions: &[Function], config: &Config) -> Result<Functions> {
     let runtime = HandlerRuntime::new(config)?;
     let linked = functions.iter().map(|function| {
         let linked = link(&function.component, function.model.as_deref())?;
-        if let (Some(manifest), Some(model)) = (&linked.manifest, &function.model) {
+        if let Some(manifest) = &linked.manifest {
+            let model = function.model.as_ref().unwrap_or(&function.component);
             graph_of(manifest, model.parent(), &config.graphs).with_context(|| format!("{}", model.display()))?;
         }
         Ok(linked)

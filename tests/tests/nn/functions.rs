@@ -39,6 +39,16 @@ fn a_function_does_not_know_who_runs_its_model() {
     }
 }
 
+#[test]
+fn a_model_is_a_function_too() {
+    let directory = tempdir().unwrap();
+    let model = compile(directory.path(), MODEL, &models::card(MODEL).onnx(), &[]);
+    let server = Serve::functions(&["--function", model.to_str().unwrap(), "--route", "/v2/..."]).start();
+    let body = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 30], "data": vec![0.25; 30]}]});
+    let reply = server.send(&Request::post_json(&format!("/v2/models/{MODEL}/infer"), &body)).expect(200);
+    assert_eq!(reply.json()["outputs"][0]["name"], "score");
+}
+
 /// It has no manifest that would name its graph's file.
 #[test]
 fn a_linked_function_is_told_its_graph() {
