@@ -15,7 +15,8 @@ use serde::Deserialize;
 use crate::npy;
 use crate::onnx::{self, Graph};
 use crate::samara::{self, Run, checkout};
-use crate::tensor::Tensor;
+use crate::server::Server;
+use crate::tensor::{Tensor, assert_close, binary_request, json_request, outputs};
 
 // === compiling ===
 
@@ -216,4 +217,51 @@ impl Vector {
 
 fn tensors(files: &BTreeMap<String, PathBuf>) -> Vec<Tensor> {
     files.iter().map(|(name, path)| npy::read(&zoo().join(path), name)).collect()
+}
+
+/// Asks a server what a vector gives, in both forms: both answers are right, and the same.
+#[track_caller]
+pub fn assert_right(server: &Server, model: &str, vector: &Vector, tolerance: f64) {
+    let expected = vector.expected();
+    let [json, binary] = [json_request, binary_request].map(|request| {
+        let mut actual = outputs(&server.send(&request(model, &vector.inputs())));
+        actual.sort_by(|a, b| a.name.cmp(&b.name));
+        assert_eq!(actual.len(), expected.len(), "{}", vector.name);
+        for (actual, expected) in actual.iter().zip(&expected) {
+            assert_close(actual, expected, tolerance);
+        }
+        actual
+    });
+    assert_eq!(json, binary, "{}: JSON and bytes tell different things", vector.name);
+}
+
+/// A test for each model of the zoo, which calls a function with the model's name; and one that no model is missing.
+#[macro_export]
+macro_rules! test_each_model {
+    ($check:path) => {
+        $crate::test_each_model! {
+            @ $check,
+            anomaly_autoencoder = "anomaly-autoencoder",
+            breast_random_forest = "breast-random-forest",
+            efficientnet_lite0 = "efficientnet-lite0",
+            fashion_cnn = "fashion-cnn",
+            magika = "magika",
+            minilm_l6 = "minilm-l6",
+            ppocrv4_rec = "ppocrv4-rec",
+            silero_vad = "silero-vad"
+        }
+    };
+    (@ $check:path, $($test:ident = $name:literal),*) => {
+        $(
+            #[test]
+            fn $test() {
+                $check($name);
+            }
+        )*
+
+        #[test]
+        fn every_card_has_its_test() {
+            assert_eq!($crate::models::card_names(), [$($name),*]);
+        }
+    };
 }

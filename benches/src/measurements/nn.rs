@@ -55,7 +55,7 @@ pub fn run(samara: &Samara) -> Result<Vec<Row>> {
 }
 
 fn onnxruntime(samara: &Samara, card: &Card, component: &Path, ort: &Path) -> Result<Row> {
-    let (model, vector) = (load(samara, card, component, BackendKind::Onnxruntime, ort)?, card.first()?);
+    let (model, vector) = (load(samara, card, component, BackendKind::Onnxruntime, Some(ort))?, card.first()?);
     let mut peer = OnnxRuntime::start(card, vector)?;
     let compared = format!("onnxruntime {} in Python", peer.version());
     let times = by_turns(&model, vector, |count| peer.run(count))?;
@@ -63,16 +63,16 @@ fn onnxruntime(samara: &Samara, card: &Card, component: &Path, ort: &Path) -> Re
 }
 
 fn tract(samara: &Samara, card: &Card, component: &Path) -> Result<Row> {
-    let (model, vector) = (load(samara, card, component, BackendKind::Tract, Path::new(""))?, card.first()?);
+    let (model, vector) = (load(samara, card, component, BackendKind::Tract, None)?, card.first()?);
     let native = Native::load(card, vector)?;
     let times = by_turns(&model, vector, |count| native.run(count))?;
     Ok(times.row(card, "tract", "tract called natively"))
 }
 
 /// The component, with a graph of one context.
-fn load(samara: &Samara, card: &Card, component: &Path, backend: BackendKind, ort: &Path) -> Result<Model> {
+fn load(samara: &Samara, card: &Card, component: &Path, backend: BackendKind, ort: Option<&Path>) -> Result<Model> {
     let graph = GraphSpec { backend, device: Device::Cpu, contexts: Some(1), ..GraphSpec::new(&card.build.name) };
-    let options = Options { ort_dylib: Some(ort.to_owned()), allow_load: false };
+    let options = Options { ort_dylib: ort.map(Path::to_owned), allow_load: false };
     let mut config = Config::default();
     config.cache_directory = Some(samara.code_cache());
     config.graphs = Arc::new(Registry::load([graph], &options)?);

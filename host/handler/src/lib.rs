@@ -1,9 +1,9 @@
 //! Runs components that answer HTTP requests: functions linked with their models, and any other that exports
 //! `wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`.
 //!
-//! Each request gets an instance of its own, unless a component's instances are to answer several. A component sees its request, a clock, random numbers and the standard
-//! streams, and the graphs that the host runs, and nothing else: no file, no socket, no environment, and requests that it
-//! makes itself are denied.
+//! Each request gets an instance of its own, unless a component's instances are to answer several. A component sees its
+//! request, a clock, random numbers, the standard streams and the graphs that the host runs, and nothing else: no file, no
+//! socket, no environment, and requests that it makes itself are denied.
 
 #![forbid(unsafe_code)]
 

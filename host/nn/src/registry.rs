@@ -115,6 +115,9 @@ impl Registry {
         let settings = GraphSpec { name: String::new(), ..spec.clone() }.with_path(&path);
         let loaded = self.read().loaded.get(&settings).cloned();
         let graph = match loaded {
+            Some(graph) if sha256.is_some_and(|sha256| sha256 != graph.info().sha256) => {
+                return Err(LoadError::Changed { graph: spec.name.clone(), path });
+            }
             Some(graph) => Arc::new(graph.renamed(&spec.name)),
             None => Arc::new(self.load_file(spec, &path, sha256)?),
         };
@@ -134,7 +137,10 @@ impl Registry {
         }
         let loads = Arc::clone(self.write().loads.entry(path.to_owned()).or_default());
         loads.fetch_add(1, Ordering::Relaxed);
-        load_file(spec, path, &self.options, (hash, bytes), loads)
+        let graph = load_from(Source::File(path), spec, &self.options, (hash, bytes), loads)
+            .map_err(|reason| LoadError::File { graph: spec.name.clone(), path: path.to_owned(), reason })?;
+        tell(graph.info());
+        Ok(graph)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Graphs> {
@@ -199,19 +205,7 @@ fn unreadable(graph: &str, path: &Path, reason: std::io::Error) -> LoadError {
     LoadError::Read { graph: graph.to_owned(), path: path.to_owned(), reason }
 }
 
-fn load_file(
-    spec: &GraphSpec,
-    path: &Path,
-    options: &Options,
-    content: ([u8; 32], u64),
-    loads: Arc<AtomicU64>,
-) -> Result<Graph, LoadError> {
-    let graph = load_from(Source::File(path), spec, options, content, loads).map_err(|reason| LoadError::File {
-        graph: spec.name.clone(),
-        path: path.to_owned(),
-        reason,
-    })?;
-    let info = graph.info();
+fn tell(info: &GraphInfo) {
     tracing::info!(
         graph = info.name,
         path = %info.path.display(),
@@ -226,7 +220,6 @@ fn load_file(
     if let Some(reason) = &info.fell_back {
         tracing::warn!(graph = info.name, backend = %info.backend, reason, "no GPU: the graph runs on the CPU");
     }
-    Ok(graph)
 }
 
 fn load_from(

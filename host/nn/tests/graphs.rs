@@ -244,6 +244,10 @@ fn a_file_beside_a_component_runs_as_the_settings_say() {
         matches!(registry.provide("two", &other, &sha256), Err(LoadError::Changed { graph, .. }) if graph == "two")
     );
     assert!(registry.get("two").is_err());
+    // Nor may it be one that is loaded already.
+    assert!(
+        matches!(registry.provide("three", &path, "another"), Err(LoadError::Changed { graph, .. }) if graph == "three")
+    );
     let missing = directory.path().join("missing.onnx");
     assert!(matches!(registry.provide("two", &missing, &sha256), Err(LoadError::Read { .. })));
 }

@@ -26,16 +26,23 @@ pub fn graph_of(
         None => graphs.get(&wanted.graph)?,
     };
     let info = graph.info();
+    let other = |wanted: &[TensorSpec], given: &[TensorSpec]| {
+        let (wanted, given) = (list(wanted), list(given));
+        LoadError::OtherGraph { graph: info.name.clone(), wanted, given }
+    };
     // The graph may give more than the model does, but not want more.
-    let fits = [info.inputs.len() == manifest.inputs.len(), true];
-    let sides = [(&manifest.inputs, &info.inputs), (&manifest.outputs, &info.outputs)];
-    for ((wanted, given), fits) in sides.into_iter().zip(fits) {
-        if !fits || !wanted.iter().all(|wanted| given.iter().any(|given| is_served_by(wanted, given))) {
-            let (wanted, given) = (list(wanted), list(given));
-            return Err(LoadError::OtherGraph { graph: info.name.clone(), wanted, given });
-        }
+    if info.inputs.len() != manifest.inputs.len() || !are_served_by(&manifest.inputs, &info.inputs) {
+        return Err(other(&manifest.inputs, &info.inputs));
+    }
+    if !are_served_by(&manifest.outputs, &info.outputs) {
+        return Err(other(&manifest.outputs, &info.outputs));
     }
     Ok(Some(graph))
+}
+
+/// Whether each of a model's tensors can be one of a graph's.
+fn are_served_by(model: &[TensorSpec], graph: &[TensorSpec]) -> bool {
+    model.iter().all(|model| graph.iter().any(|graph| is_served_by(model, graph)))
 }
 
 /// Whether a tensor of a model can be one of a graph.

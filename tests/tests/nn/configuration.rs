@@ -81,6 +81,8 @@ fn inspect_tells_how_the_graph_runs_here() {
     assert!(graph["load_ms"].as_f64().unwrap() > 0.0, "{graph}");
     let told = samara::run(["inspect", component, "--nn", &format!("{MODEL},contexts=7")]).succeeds().stdout;
     assert_says(&told, &["tract", "on cpu", "7 contexts"]);
+    let own = samara::run(["inspect", models::twice().to_str().unwrap(), "--nn", "twice,contexts=7"]);
+    assert_says(&own.fails(), &["--nn", "twice"]);
     // It tells of the rest although the graph is gone.
     for entry in fs::read_dir(directory.path()).unwrap().flatten() {
         if entry.path().extension().is_some_and(|extension| extension == "onnx") {

@@ -1,7 +1,6 @@
 //! The models of `models/`, run by the host on each backend, against what ONNX Runtime makes of the same inputs.
 
-use samara_tests::models;
-use samara_tests::tensor::{assert_close, binary_request, json_request, outputs};
+use samara_tests::models::{self, assert_right};
 use tempfile::tempdir;
 
 use crate::{backends, compile, has_openvino, serve};
@@ -19,56 +18,10 @@ fn check(name: &str) {
     for backend in backends {
         let server = serve(&[&component], &backend).option("--deadline-ms 120000").start();
         for vector in &card.vectors {
-            for request in [json_request, binary_request].map(|request| request(name, &vector.inputs())) {
-                let mut actual = outputs(&server.send(&request));
-                actual.sort_by(|a, b| a.name.cmp(&b.name));
-                let expected = vector.expected();
-                assert_eq!(actual.len(), expected.len(), "{backend} {}", vector.name);
-                for (actual, expected) in actual.iter().zip(&expected) {
-                    assert_close(actual, expected, vector.tolerance.min(1e-4));
-                }
-            }
+            assert_right(&server, name, vector, vector.tolerance.min(1e-4));
         }
         server.stop();
     }
 }
 
-#[test]
-fn anomaly_autoencoder() {
-    check("anomaly-autoencoder");
-}
-
-#[test]
-fn breast_random_forest() {
-    check("breast-random-forest");
-}
-
-#[test]
-fn efficientnet_lite0() {
-    check("efficientnet-lite0");
-}
-
-#[test]
-fn fashion_cnn() {
-    check("fashion-cnn");
-}
-
-#[test]
-fn magika() {
-    check("magika");
-}
-
-#[test]
-fn minilm_l6() {
-    check("minilm-l6");
-}
-
-#[test]
-fn ppocrv4_rec() {
-    check("ppocrv4-rec");
-}
-
-#[test]
-fn silero_vad() {
-    check("silero-vad");
-}
+samara_tests::test_each_model!(check);

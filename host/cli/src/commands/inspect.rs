@@ -1,6 +1,6 @@
 //! `samara inspect`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use samara_artifact::{Inspection, Manifest, ManifestError};
 use samara_runtime::graph_of;
 use serde::Serialize;
@@ -38,7 +38,8 @@ pub fn run(arguments: &InspectOptions) -> Result<()> {
     let inspection = Inspection::of(&component).with_context(|| path.display().to_string())?;
     let graph = match &manifest {
         Some(manifest) if manifest.nn.is_some() => Some(LoadedGraph::of(manifest, arguments)),
-        _ => None,
+        _ if arguments.nn.nn.is_empty() => None,
+        _ => bail!("--nn is for components that have their host run the model, and {} is none", path.display()),
     };
     if arguments.json {
         let output = Output {
