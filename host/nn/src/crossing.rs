@@ -4,6 +4,7 @@
 //! `U8`, with its own dimensions and its raw bytes: one byte for each BOOL, eight for each UINT64, and for BYTES each
 //! element's length as a little-endian `u32` and then its bytes. The graph's own declaration says what the bytes are.
 
+use bytes::Bytes;
 use samara_protocol::{Datatype, TensorSpec};
 
 use crate::{ComputeError, Tensor};
@@ -41,7 +42,7 @@ impl Named {
 }
 
 /// Takes a guest's tensor for what the graph declares.
-pub fn from_guest(spec: &TensorSpec, given: Named, dimensions: &[u32], data: Vec<u8>) -> Result<Tensor, ComputeError> {
+pub fn from_guest(spec: &TensorSpec, given: Named, dimensions: &[u32], data: Bytes) -> Result<Tensor, ComputeError> {
     let TensorSpec { name, datatype, shape } = spec;
     let expected = Named::of(*datatype);
     if given != expected {

@@ -1,5 +1,6 @@
 //! A tensor on its way to or from a graph.
 
+use bytes::Bytes;
 use samara_protocol::{Datatype, TensorError, check_data};
 
 /// A tensor on its way to or from a graph.
@@ -10,8 +11,8 @@ pub struct Tensor {
     /// The size of each dimension, outermost first; empty for a scalar.
     pub shape: Vec<u64>,
     /// The elements, little-endian and row-major. An element of `BYTES` is its length as a little-endian `u32`, then that
-    /// many bytes.
-    pub data: Vec<u8>,
+    /// many bytes. An output's can be where the backend has put them: whoever takes them copies them.
+    pub data: Bytes,
 }
 
 impl Tensor {

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use samara_protocol::Datatype;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable, ResourceType};
 use wasmtime::{Result, StoreContextMut};
@@ -86,7 +87,7 @@ pub struct GuestTensor {
     dimensions: Vec<u32>,
     ty: TensorType,
     /// Shared, so that it is copied to the guest from here.
-    data: Arc<Vec<u8>>,
+    data: Bytes,
 }
 
 /// A guest's graph.
@@ -137,13 +138,13 @@ fn add_used_resources_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mu
 /// Adds the interface `tensor`. What `bindgen` generates would copy the bytes of `data` before they are copied to the guest.
 fn add_tensor_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> NnView<'_>) -> Result<()> {
     type Borrowed = (Resource<GuestTensor>,);
-    type New = (Vec<u32>, TensorType, Vec<u8>);
+    type New = (Vec<u32>, TensorType, Bytes);
     let mut interface = linker.instance(TENSOR_INTERFACE)?;
     interface.resource("tensor", ResourceType::host::<GuestTensor>(), move |mut store, rep| {
         view(store.data_mut()).take(Resource::new_own(rep)).map(drop)
     })?;
     let new = move |mut store: StoreContextMut<'_, T>, (dimensions, ty, data): New| {
-        let tensor = GuestTensor { dimensions, ty, data: Arc::new(data) };
+        let tensor = GuestTensor { dimensions, ty, data };
         Ok((view(store.data_mut()).push(tensor)?,))
     };
     interface.func_wrap("[constructor]tensor", new)?;
@@ -156,7 +157,7 @@ fn add_tensor_to_linker<T: 'static>(linker: &mut Linker<T>, view: fn(&mut T) -> 
     };
     interface.func_wrap("[method]tensor.ty", ty)?;
     let data = move |mut store: StoreContextMut<'_, T>, (tensor,): Borrowed| {
-        Ok((Arc::clone(&view(store.data_mut()).table.get(&tensor)?.data),))
+        Ok((view(store.data_mut()).table.get(&tensor)?.data.clone(),))
     };
     interface.func_wrap("[method]tensor.data", data)
 }
@@ -325,7 +326,7 @@ impl NnView<'_> {
         let outputs = outputs.into_iter().map(|(name, tensor)| {
             let dimensions = crossing::dimensions(&name, &tensor)?;
             let ty = tensor_type(Named::of(tensor.datatype));
-            Ok((name, GuestTensor { dimensions, ty, data: Arc::new(tensor.data) }))
+            Ok((name, GuestTensor { dimensions, ty, data: tensor.data }))
         });
         let outputs = outputs.collect::<Result<Vec<_>, ComputeError>>()?;
         let cost = |(_, tensor): &(String, GuestTensor)| tensor.cost().saturating_add(HANDLE_BYTES);
@@ -340,8 +341,6 @@ impl NnView<'_> {
 /// Takes a guest's tensor for what the graph declares under that name.
 fn from_guest(graph: &Graph, name: &str, tensor: GuestTensor) -> Result<Tensor, ComputeError> {
     let GuestTensor { dimensions, ty, data } = tensor;
-    // The guest has given the tensor away, so that nothing else has the data.
-    let data = Arc::try_unwrap(data).unwrap_or_else(|shared| shared.to_vec());
     let given = match ty {
         TensorType::Fp16 => Named::Fp16,
         TensorType::Fp32 => Named::Fp32,
@@ -356,7 +355,7 @@ fn from_guest(graph: &Graph, name: &str, tensor: GuestTensor) -> Result<Tensor, 
     match graph.info().inputs.iter().find(|spec| spec.name == name) {
         Some(spec) => crossing::from_guest(spec, given, &dimensions, data),
         // Whatever it is, the graph will say that it takes none of that name.
-        None => Ok(Tensor { datatype: Datatype::Uint8, shape: Vec::new(), data: Vec::new() }),
+        None => Ok(Tensor { datatype: Datatype::Uint8, shape: Vec::new(), data: Bytes::new() }),
     }
 }
 

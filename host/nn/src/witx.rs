@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use wasmtime::{Caller, Extern, Linker, Result};
 
 use crate::budget::{Budget, BudgetExceeded};
@@ -212,7 +213,7 @@ impl WitxCtx {
             self.budget.give(cost(&previous));
         }
         self.budget.has(data.len())?;
-        let tensor = crossing::from_guest(spec, given, &dimensions, data.to_vec())?;
+        let tensor = crossing::from_guest(spec, given, &dimensions, Bytes::copy_from_slice(data))?;
         self.budget.take(cost(&tensor))?;
         *slot = Some(tensor);
         Ok(())
@@ -242,7 +243,7 @@ impl WitxCtx {
     fn output(&self, context: u32, index: u32) -> Result<&[u8], Errno> {
         let execution = self.contexts.get(context as usize).ok_or(Errno::InvalidArgument)?;
         let outputs = execution.outputs.as_ref().ok_or(Errno::RuntimeError)?;
-        outputs.get(index as usize).map(|output| output.data.as_slice()).ok_or(Errno::InvalidArgument)
+        outputs.get(index as usize).map(|output| output.data.as_ref()).ok_or(Errno::InvalidArgument)
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use samara_nn::{BackendKind, ComputeError, Device, GraphSpec, LoadError, Optimization, Options, Registry};
 use samara_protocol::Datatype;
 use support::{Model, Type, backends, difference, floats, load, named, options, ort_dylib, same, tensor};
+use tract_onnx::pb::TensorProto;
 
 /// Every datatype, ONNX's name for it, and two elements of it.
 fn every_datatype() -> Vec<(Datatype, Type, Vec<u8>)> {
@@ -53,6 +54,45 @@ fn every_datatype_comes_back_as_it_went_in() {
                 continue;
             }
             assert_eq!(outputs, Ok(named([("y", x)])), "{backend}, {datatype}");
+        }
+    }
+}
+
+/// `x` as it came in, a constant, and `x` − `b`; all of `count` elements.
+fn passed_on(count: i64) -> Model {
+    let shape = [count];
+    let constant = TensorProto {
+        name: "c".to_owned(),
+        dims: vec![count],
+        data_type: Type::Float as i32,
+        float_data: (0..count).map(|_| 3.0).collect(),
+        ..TensorProto::default()
+    };
+    difference(Type::Float, &shape)
+        .weights(constant)
+        .output("a", Type::Float, &shape)
+        .output("c", Type::Float, &shape)
+}
+
+#[test]
+fn outputs_outlive_the_inputs_and_the_graph_even_where_they_are_an_input_or_a_constant() {
+    const COUNT: usize = 100_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = passed_on(COUNT as i64).write(directory.path(), "passed-on.onnx");
+    for backend in [BackendKind::Tract].into_iter().chain(ort_dylib().map(|_| BackendKind::Onnxruntime)) {
+        let graph = load(backend, &path).unwrap();
+        let [a, b] = [vec![2.0; COUNT], vec![0.5; COUNT]].map(|elements| floats(&[COUNT as u64], &elements));
+        let kept = a.data.clone();
+        let outputs = graph.compute(named([("a", a), ("b", b)]), None).unwrap();
+        for (name, output) in &outputs {
+            assert!(!kept.as_ptr_range().contains(&output.data.as_ptr()), "{backend}, {name} is in the input's memory");
+        }
+        drop((graph, kept));
+        let expected = [("y", 1.5), ("a", 2.0), ("c", 3.0)];
+        assert_eq!(outputs.len(), expected.len());
+        for ((name, output), (expected_name, element)) in outputs.into_iter().zip(expected) {
+            assert_eq!(name, expected_name);
+            assert_eq!(output, floats(&[COUNT as u64], &vec![element; COUNT]), "{backend}, {name}");
         }
     }
 }
@@ -382,7 +422,7 @@ fn a_guest_may_bring_a_graph_where_that_is_allowed() {
 #[test]
 fn a_graph_from_a_guest_names_no_files() {
     use tract_onnx::pb::tensor_proto::DataLocation;
-    use tract_onnx::pb::{StringStringEntryProto, TensorProto};
+    use tract_onnx::pb::StringStringEntryProto;
 
     let weights = TensorProto {
         name: "w".to_owned(),

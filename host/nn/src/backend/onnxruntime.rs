@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use ort::environment::Environment;
 use ort::ep::{CUDA, TensorRT};
 use ort::logging::LogLevel;
@@ -258,6 +259,16 @@ struct Value<'a> {
     _data: PhantomData<&'a [u8]>,
 }
 
+/// The elements of an output.
+struct Elements {
+    data: NonNull<u8>,
+    length: usize,
+    /// What they belong to.
+    _value: Value<'static>,
+    /// Whose allocator the value is of.
+    _graph: Arc<Graph>,
+}
+
 /// Data that starts where its elements may start.
 enum Aligned<'a> {
     Borrowed(&'a [u8]),
@@ -265,9 +276,9 @@ enum Aligned<'a> {
 }
 
 impl Graph {
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, ComputeError> {
+    fn run(self: &Arc<Self>, inputs: &[Tensor]) -> Result<Vec<Tensor>, ComputeError> {
         let data: Vec<Aligned<'_>> = inputs.iter().map(|tensor| Aligned::new(&tensor.data)).collect();
-        let inputs = inputs
+        let values = inputs
             .iter()
             .zip(&data)
             .map(|(tensor, data)| match tensor.datatype {
@@ -276,8 +287,14 @@ impl Graph {
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(explain)?;
-        let outputs = self.run_values(&inputs)?;
-        outputs.iter().map(|output| output.read().map_err(explain)).collect()
+        let outputs = self.run_values(&values)?;
+        let taken = outputs.into_iter().map(|output| {
+            let tensor = output.into_tensor(self)?;
+            // An output that is an input's own is that input's value.
+            let is_borrowed = data.iter().any(|data| data.contains(tensor.data.as_ptr()));
+            Ok(if is_borrowed { Tensor { data: Bytes::copy_from_slice(&tensor.data), ..tensor } } else { tensor })
+        });
+        taken.collect::<Result<_, _>>().map_err(explain)
     }
 
     fn run_values(&self, inputs: &[Value<'_>]) -> Result<Vec<Value<'static>>, ComputeError> {
@@ -362,6 +379,14 @@ impl<'a> Aligned<'a> {
             Aligned::Copied(words) => words.as_ptr().cast(),
         }
     }
+
+    /// Whether an address is one of the data's.
+    fn contains(&self, address: *const u8) -> bool {
+        match self {
+            Aligned::Borrowed(data) => data.as_ptr_range().contains(&address),
+            Aligned::Copied(words) => words.as_ptr_range().contains(&address.cast()),
+        }
+    }
 }
 
 // === impl Value ===
@@ -435,9 +460,11 @@ impl<'a> Value<'a> {
     fn owning(value: *mut OrtValue) -> Option<Value<'a>> {
         NonNull::new(value).map(|value| Value { value, _data: PhantomData })
     }
+}
 
-    /// Copies a tensor that is in the host's memory.
-    fn read(&self) -> Result<Tensor, ort::Error> {
+impl Value<'static> {
+    /// Takes a tensor that is in the host's memory.
+    fn into_tensor(self, graph: &Arc<Graph>) -> Result<Tensor, ort::Error> {
         let mut kind = 0_i32;
         // SAFETY: The value lives. The kind is 32 bits wide, of which any may be written.
         let status = unsafe { (ort::api().GetValueType)(self.value.as_ptr(), ptr::from_mut(&mut kind).cast()) };
@@ -450,8 +477,8 @@ impl<'a> Value<'a> {
         let too_large = || ort::Error::new("an output is larger than memory");
         let count = count.ok_or_else(too_large)?;
         let data = match datatype.size() {
-            Some(size) => self.read_plain(count.checked_mul(size).ok_or_else(too_large)?)?,
-            None => self.read_strings(count)?,
+            Some(size) => self.into_bytes(graph, count.checked_mul(size).ok_or_else(too_large)?)?,
+            None => self.read_strings(count)?.into(),
         };
         Ok(Tensor { datatype, shape, data })
     }
@@ -485,20 +512,17 @@ impl<'a> Value<'a> {
         Ok((datatype, shape.map_err(|_| ort::Error::new("an output has a negative size"))?))
     }
 
-    fn read_plain(&self, length: usize) -> Result<Vec<u8>, ort::Error> {
+    /// The elements where they are; the value is released with the last of them.
+    fn into_bytes(self, graph: &Arc<Graph>, length: usize) -> Result<Bytes, ort::Error> {
         if length == 0 {
-            return Ok(Vec::new());
+            return Ok(Bytes::new());
         }
         let mut data = ptr::null_mut();
         // SAFETY: The value is a tensor and lives; what is written points into it.
         let status = unsafe { (ort::api().GetTensorMutableData)(self.value.as_ptr(), &mut data) };
         check(status)?;
-        if data.is_null() {
-            return Err(ort::Error::new("an output has no data"));
-        }
-        // SAFETY: A tensor of this shape and datatype, which is not strings, has that many bytes. As no place was given for
-        // the outputs of the run, they are in the host's memory.
-        Ok(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }.to_vec())
+        let data = NonNull::new(data.cast::<u8>()).ok_or_else(|| ort::Error::new("an output has no data"))?;
+        Ok(Bytes::from_owner(Elements { data, length, _value: self, _graph: Arc::clone(graph) }))
     }
 
     fn read_strings(&self, count: usize) -> Result<Vec<u8>, ort::Error> {
@@ -528,6 +552,18 @@ impl<'a> Value<'a> {
         Ok(data)
     }
 }
+
+impl AsRef<[u8]> for Elements {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: A tensor of this shape and datatype, which is not strings, has that many bytes. As no place was given for
+        // the outputs of the run, they are in the host's memory, where they stay until the value is released, which is with
+        // `self`. Nothing writes to the output of a run that is over.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.length) }
+    }
+}
+
+// SAFETY: A value may be read and released by any thread: it shares nothing but its allocator, which takes a lock.
+unsafe impl Send for Elements {}
 
 impl Drop for Value<'_> {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use openvino::{CompiledModel, Core, DeviceType, ElementType, InferRequest, RwPropertyKey, Shape};
 use samara_protocol::{Datatype, TensorSpec};
 
@@ -199,8 +200,8 @@ fn from_openvino(spec: &TensorSpec, value: &openvino::Tensor) -> Result<Tensor, 
     }
     // Nor does the C interface tell the shape of a tensor without dimensions.
     let shape = if spec.shape.is_empty() { Vec::new() } else { shape_of(value)? };
-    let data = if shape.contains(&0) { Vec::new() } else { value.get_raw_data().map_err(failed)?.to_vec() };
-    Ok(Tensor { datatype: spec.datatype, shape, data })
+    let data = if shape.contains(&0) { &[] } else { value.get_raw_data().map_err(failed)? };
+    Ok(Tensor { datatype: spec.datatype, shape, data: Bytes::copy_from_slice(data) })
 }
 
 fn shape_of(value: &openvino::Tensor) -> Result<Vec<u64>, ComputeError> {

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use samara_protocol::{Datatype, TensorSpec, bytes_elements, push_bytes_element};
 use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::tract_core::ops::unimpl::UnimplementedOp;
@@ -293,8 +294,9 @@ fn from_tract(spec: &TensorSpec, value: &TValue) -> TractResult<Tensor> {
         for element in value.try_as_plain_ram()?.as_slice::<String>()? {
             push_bytes_element(&mut data, element.as_bytes());
         }
-        return Ok(Tensor { datatype, shape, data });
+        return Ok(Tensor { datatype, shape, data: data.into() });
     }
     let plain = value.cast_to_dt(datum_type(datatype))?;
-    Ok(Tensor { datatype, shape, data: plain.try_as_plain_ram()?.as_bytes().to_vec() })
+    let data = Bytes::copy_from_slice(plain.try_as_plain_ram()?.as_bytes());
+    Ok(Tensor { datatype, shape, data })
 }

@@ -1,6 +1,7 @@
 use std::sync::mpsc;
 use std::sync::{Barrier, Mutex};
 
+use bytes::Bytes;
 use samara_protocol::Datatype;
 
 use super::*;
@@ -55,7 +56,7 @@ fn first(inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
 }
 
 fn tensor(datatype: Datatype, shape: &[u64], data: &[u8]) -> Tensor {
-    Tensor { datatype, shape: shape.to_vec(), data: data.to_vec() }
+    Tensor { datatype, shape: shape.to_vec(), data: Bytes::copy_from_slice(data) }
 }
 
 fn a() -> (String, Tensor) {

@@ -93,7 +93,7 @@ pub fn difference(element: Type, shape: &[i64]) -> Model {
 }
 
 pub fn tensor(datatype: Datatype, shape: &[u64], data: impl Into<Vec<u8>>) -> Tensor {
-    Tensor { datatype, shape: shape.to_vec(), data: data.into() }
+    Tensor { datatype, shape: shape.to_vec(), data: data.into().into() }
 }
 
 pub fn floats(shape: &[u64], elements: &[f32]) -> Tensor {
