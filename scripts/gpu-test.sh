@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # The check behind `make gpu-test`: graphs on an NVIDIA GPU. Without one it says so, checks nothing and ends with 0.
+#
+#   GPU_PYTHON   a Python that has what tests/gpu/requirements.txt asks for, instead of a new environment with that
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/step.sh
@@ -16,6 +18,14 @@ if ! command -v nvidia-smi >/dev/null || ! gpus=$(nvidia-smi -L 2>/dev/null) || 
     exit 0
 fi
 [ "${1:-}" = "--probe" ] && exit 10
+
+if [ -n "${GPU_PYTHON:-}" ]; then
+    steps_total 1
+    step "the checks, in $GPU_PYTHON"
+    "$GPU_PYTHON" tests/gpu/check.py "$SAMARA"
+    step_done
+    exit
+fi
 
 steps_total 2
 step "ONNX Runtime for CUDA, in $VENV"

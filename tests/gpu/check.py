@@ -2,27 +2,32 @@
 
     python tests/gpu/check.py target/release/samara
 
-Serves EfficientNet-Lite0 twice, on the CPU and on the GPU, and
+Serves EfficientNet-Lite0 on the CPU and on the GPU, and
 
 * compares the outputs for batches of 1, 8 and 32: within 1e-3
 * looks, while batches of 32 are computed, at how much of the time the GPU ran kernels of the server's process, as the
   driver accounts it; where the driver does not tell processes apart (as in some containers), at the GPU as a whole, busy
   against idle
-* prints how many items a second each of the two computes
+* prints how many items a second each of the two computes, and how many ONNX Runtime does when Python calls it directly
+* takes what is free of the GPU's memory: a batch that needs more is refused as 503, `/v2/health/live` and the batch of 1
+  still answer, a second server does not start; once the memory is free again, that batch is computed
+* looks for the GPU with `device=auto`, for one that is not there, and for TensorRT, which runs or says why it cannot
 
 Ends with 0 if all of it holds, and with 1 if not.
 """
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +42,10 @@ TOLERANCE = 1e-3
 SECONDS = 5.0
 # The least share of the time, in percent, in which the GPU has to be busy under full load.
 LEAST_BUSY = 10
+# A batch that has not been computed before the GPU's memory is taken.
+LARGE_BATCH = 64
+# No GPU has this number.
+NO_DEVICE = "cuda:63"
 START_TIMEOUT = 300.0
 REPLY_TIMEOUT = 120.0
 
@@ -46,12 +55,24 @@ def library() -> Path:
     return next(Path(onnxruntime.__file__).parent.joinpath("capi").glob("libonnxruntime.so*"))
 
 
-def environment() -> dict[str, str]:
-    """The environment of the server, in which it finds CUDA's libraries that pip has installed."""
-    packages = Path(onnxruntime.__file__).parents[1]
-    folders = [str(path) for path in sorted(packages.glob("nvidia/*/lib"))]
-    inherited = os.environ.get("LD_LIBRARY_PATH")
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join([*folders, *([inherited] if inherited else [])])}
+def missing_folders() -> list[str]:
+    """Where pip has installed CUDA's libraries, as far as the dynamic linker does not look there."""
+    known = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    folders = (str(folder) for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/lib")))
+    return [folder for folder in dict.fromkeys(folders) if folder not in known]
+
+
+class NotStarted(Exception):
+    """A server ended before it listened; with what it said."""
+
+
+class Refused(Exception):
+    """A server's answer other than 200."""
+
+    def __init__(self, status: int, body: str) -> None:
+        """With what was answered."""
+        super().__init__(f"{status}: {body}")
+        self.status = status
 
 
 class Server:
@@ -62,14 +83,17 @@ class Server:
         graph = f"{MODEL},backend=onnxruntime,device={device},contexts=2"
         words = [samara, "serve", str(component), "--listen", "127.0.0.1:0", "--json", "--deadline-ms", "120000"]
         words += ["--nn", graph, "--ort-dylib", str(library())]
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment())
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=self.log)
         assert self.process.stdout is not None
         timer = threading.Timer(START_TIMEOUT, self.process.kill)
         timer.start()
         line = self.process.stdout.readline()
         timer.cancel()
         if not line:
-            sys.exit(f"FAILED: samara serve does not start with device={device}; its last lines say why")
+            self.process.wait()
+            self.log.seek(0)
+            raise NotStarted(self.log.read())
         self.host, _, port = json.loads(line)["listen"].rpartition(":")
         self.connection = http.client.HTTPConnection(self.host, int(port), timeout=REPLY_TIMEOUT)
 
@@ -88,15 +112,23 @@ class Server:
         reply = self.connection.getresponse()
         body = reply.read()
         if reply.status != 200:
-            sys.exit(f"FAILED: {reply.status}: {body.decode(errors='replace')}")
+            raise Refused(reply.status, body.decode(errors="replace"))
         length = int(reply.headers["inference-header-content-length"])
         shape = json.loads(body[:length])["outputs"][0]["shape"]
         return np.frombuffer(body[length:], "<f4").reshape(shape)
 
+    def get(self, path: str) -> bytes:
+        """What is at a path."""
+        self.connection.request("GET", path)
+        reply = self.connection.getresponse()
+        body = reply.read()
+        if reply.status != 200:
+            raise Refused(reply.status, body.decode(errors="replace"))
+        return body
+
     def graph(self) -> dict:
         """What the server tells about how the graph runs."""
-        self.connection.request("GET", f"/v2/models/{MODEL}")
-        return json.loads(self.connection.getresponse().read())["graph"]
+        return json.loads(self.get(f"/v2/models/{MODEL}"))["graph"]
 
     def stop(self) -> None:
         """End the process."""
@@ -115,12 +147,12 @@ def served(samara: str, component: Path, device: str) -> Iterator[Server]:
         server.stop()
 
 
-def items_a_second(server: Server, photos: np.ndarray) -> float:
+def items_a_second(infer: Callable[[np.ndarray], object], photos: np.ndarray) -> float:
     """How many items are computed a second, one batch after the other."""
-    server.infer(photos)
+    infer(photos)
     count, started = 0, time.monotonic()
     while time.monotonic() - started < SECONDS:
-        server.infer(photos)
+        infer(photos)
         count += len(photos)
     return count / (time.monotonic() - started)
 
@@ -169,6 +201,103 @@ def kernels(server: Server, photos: np.ndarray) -> tuple[bool, str]:
     return under_load - idle >= LEAST_BUSY, seen
 
 
+def called_directly(onnx: Path) -> Callable[[np.ndarray], object]:
+    """ONNX Runtime on the same GPU, without a server."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        onnx, options, providers=[("CUDAExecutionProvider", {"device_id": 0, "use_tf32": 0})]
+    )
+    if session.get_providers()[0] != "CUDAExecutionProvider":
+        sys.exit(f"FAILED: ONNX Runtime, called directly, runs on {session.get_providers()}")
+    return lambda photos: session.run(None, {"input": photos})
+
+
+@contextmanager
+def memory_taken() -> Iterator[int]:
+    """Holds all of the first GPU's memory that is free; how many MiB that is."""
+    cuda = ctypes.CDLL("libcuda.so.1")
+
+    def call(name: str, *words: object) -> None:
+        result = getattr(cuda, name)(*words)
+        if result != 0:
+            sys.exit(f"FAILED: {name} says {result}")
+
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    call("cuInit", 0)
+    call("cuDeviceGet", ctypes.byref(device), 0)
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+    call("cuCtxSetCurrent", context)
+    taken, size = 0, 1 << 34
+    while size >= 1 << 20:
+        if cuda.cuMemAlloc_v2(ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(size)) == 0:
+            taken += size
+        else:
+            size //= 2
+    try:
+        yield taken >> 20
+    finally:
+        # All that was taken goes with the context.
+        call("cuDevicePrimaryCtxReset_v2", device)
+        call("cuDevicePrimaryCtxRelease_v2", device)
+
+
+def without_memory(samara: str, component: Path, photos: np.ndarray) -> Iterator[str]:
+    """What is wrong when the GPU's memory is full."""
+    many = np.concatenate([photos] * (LARGE_BATCH // len(photos)))
+    with served(samara, component, "cuda:0") as server:
+        one = server.infer(photos[:1])
+        with memory_taken() as taken:
+            print(f"{taken} MiB of the GPU's memory are taken from it")
+            try:
+                server.infer(many)
+                yield f"a batch of {LARGE_BATCH} is computed although there is no memory"
+            except Refused as refused:
+                print(f"a batch of {LARGE_BATCH} is refused: {str(refused)[:300]}")
+                if refused.status != 503:
+                    yield f"a batch that needs more memory than there is gets {refused.status}"
+            server.get("/v2/health/live")
+            if not np.allclose(server.infer(photos[:1]), one, atol=TOLERANCE):
+                yield "a batch of 1 gets another answer while there is no memory"
+            try:
+                with served(samara, component, "cuda:0"):
+                    yield "a second server starts although there is no memory"
+            except NotStarted as error:
+                print(f"a second server does not start: {last_line(error)}")
+        outputs = server.infer(many)
+        if not np.allclose(outputs[: len(photos)], outputs[-len(photos) :], atol=TOLERANCE):
+            yield f"a batch of {LARGE_BATCH} gets other answers for the same items"
+        print(f"the memory is given back: a batch of {LARGE_BATCH} is computed")
+
+
+def devices(samara: str, component: Path, photos: np.ndarray, expected: np.ndarray) -> Iterator[str]:
+    """What is wrong with other ways to ask for a device."""
+    with served(samara, component, "auto") as server:
+        graph = server.graph()
+        print(f"device=auto runs on {graph['device']}")
+        if graph["device"] != "cuda:0":
+            yield f"device=auto runs on {graph}"
+    try:
+        with served(samara, component, NO_DEVICE):
+            yield f"a server starts on {NO_DEVICE}"
+    except NotStarted as error:
+        print(f"device={NO_DEVICE} does not start: {last_line(error)}")
+    try:
+        with served(samara, component, "tensorrt:0") as server:
+            error = float(np.abs(server.infer(photos) - expected).max())
+            print(f"TensorRT: runs on {server.graph()['device']}, outputs differ by at most {error:.1e}")
+            if not error <= TOLERANCE or server.graph()["device"] != "tensorrt:0":
+                yield f"TensorRT: {error:.1e}, {server.graph()}"
+    except NotStarted as error:
+        print(f"TensorRT: NOT CHECKED, it does not start: {last_line(error)}")
+
+
+def last_line(error: NotStarted) -> str:
+    """The reason why a server did not start."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:400] if lines else "no reason given"
+
+
 def main() -> int:
     """Run all checks."""
     (samara,) = sys.argv[1:]
@@ -184,7 +313,7 @@ def main() -> int:
     failures, rates = [], {}
     with served(samara, component, "cpu") as server:
         expected = {batch: server.infer(photos[:batch]) for batch in BATCHES}
-        rates["cpu"] = {batch: items_a_second(server, photos[:batch]) for batch in BATCHES}
+        rates["cpu"] = {batch: items_a_second(server.infer, photos[:batch]) for batch in BATCHES}
     with served(samara, component, "cuda:0") as server:
         graph = server.graph()
         if graph["device"] != "cuda:0":
@@ -198,16 +327,27 @@ def main() -> int:
         print(seen)
         if not ran:
             failures.append(f"the GPU was hardly used: {seen}")
-        rates["cuda:0"] = {batch: items_a_second(server, photos[:batch]) for batch in BATCHES}
-
-    print("| items a second | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |")
+        rates["cuda:0"] = {batch: items_a_second(server.infer, photos[:batch]) for batch in BATCHES}
+    directly = called_directly(onnx)
+    rates["cuda:0, from Python"] = {batch: items_a_second(directly, photos[:batch]) for batch in BATCHES}
+    print("| items a second | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |", flush=True)
     print("|---|" + "---|" * len(BATCHES))
     for device, rate in rates.items():
-        print(f"| {device} | " + " | ".join(f"{rate[batch]:.0f}" for batch in BATCHES) + " |")
+        print(f"| {device} | " + " | ".join(f"{rate[batch]:.0f}" for batch in BATCHES) + " |", flush=True)
+    del directly
+    failures.extend(without_memory(samara, component, photos))
+    failures.extend(devices(samara, component, photos[:1], expected[1]))
     for failure in failures:
         print(f"FAILED: {failure}")
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if folders := missing_folders():
+        # The dynamic linker reads the variable once, when a process starts.
+        path = ":".join([*folders, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])])
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "LD_LIBRARY_PATH": path})
+    try:
+        sys.exit(main())
+    except (NotStarted, Refused) as error:
+        sys.exit(f"FAILED: {error}")
