@@ -68,10 +68,7 @@ fn passed_on(count: i64) -> Model {
         float_data: (0..count).map(|_| 3.0).collect(),
         ..TensorProto::default()
     };
-    difference(Type::Float, &shape)
-        .weights(constant)
-        .output("a", Type::Float, &shape)
-        .output("c", Type::Float, &shape)
+    difference(Type::Float, &shape).weights(constant).output("a", Type::Float, &shape).output("c", Type::Float, &shape)
 }
 
 #[test]
@@ -421,8 +418,8 @@ fn a_guest_may_bring_a_graph_where_that_is_allowed() {
 
 #[test]
 fn a_graph_from_a_guest_names_no_files() {
-    use tract_onnx::pb::tensor_proto::DataLocation;
     use tract_onnx::pb::StringStringEntryProto;
+    use tract_onnx::pb::tensor_proto::DataLocation;
 
     let weights = TensorProto {
         name: "w".to_owned(),

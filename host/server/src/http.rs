@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -180,9 +180,10 @@ impl Service {
         if announced.is_some_and(|length| length > limit) || body.size_hint().lower() > limit {
             return Err(too_large());
         }
+        let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-        match tokio::time::timeout(self.config.body_timeout, limited.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
+        match tokio::time::timeout(self.config.body_timeout, collect(limited, expected)).await {
+            Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => Err(Error::BadRequest(format!("the body ended too early: {error}"))),
             Err(_) => {
@@ -192,6 +193,28 @@ impl Service {
             }
         }
     }
+}
+
+/// The whole of a body: the one frame that it comes in, or what the frames hold in one place of `expected` bytes.
+async fn collect(
+    mut body: Limited<Incoming>,
+    expected: usize,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(expected.max(first.len() + data.len()));
+            whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 /// The bytes of a request's line and headers, as HTTP/1.1 writes them.

@@ -333,7 +333,14 @@ impl Graph {
 fn explain(error: ort::Error) -> ComputeError {
     let message = error.message().to_owned();
     let lower = message.to_lowercase();
-    let is_memory = ["out of memory", "failed to allocate memory", "bad allocation", "bad_alloc", "alloc_failed"];
+    let is_memory = [
+        "out of memory",
+        "failed to allocate memory",
+        "bad allocation",
+        "bad_alloc",
+        "alloc_failed",
+        "resource allocation failed",
+    ];
     let is_arena = lower.contains("available memory of") && lower.contains("smaller than requested");
     if is_arena || is_memory.iter().any(|text| lower.contains(text)) {
         return ComputeError::TooLarge(message);
