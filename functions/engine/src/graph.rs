@@ -8,7 +8,8 @@ use tract_nnef::internal::*;
 
 use crate::tensor;
 
-/// An optimised graph.
+/// An optimised graph. Cloning it is cheap.
+#[derive(Clone)]
 pub struct Graph {
     plan: Arc<TypedSimplePlan>,
     /// Whether the plan takes one item of a batch, along the first dimension, at a time.
@@ -46,8 +47,13 @@ impl Graph {
         Ok(())
     }
 
+    /// What runs it.
+    pub fn plan(&self) -> &Arc<TypedSimplePlan> {
+        &self.plan
+    }
+
     /// Gives an input the exact type that the graph declares for it.
-    fn adapt(&self, index: usize, value: Tensor) -> TractResult<Tensor> {
+    pub fn adapt(&self, index: usize, value: Tensor) -> TractResult<Tensor> {
         let wanted = self.plan.model().input_fact(index)?.datum_type;
         if value.datum_type() == wanted { Ok(value) } else { Ok(value.cast_to_dt(wanted)?.into_owned()) }
     }

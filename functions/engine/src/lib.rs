@@ -8,6 +8,7 @@ mod allocator;
 mod entropy;
 mod graph;
 mod loader;
+mod profile;
 mod tensor;
 
 #[global_allocator]

@@ -25,6 +25,7 @@ use tract_nnef::internal::*;
 
 use crate::ALLOCATOR;
 use crate::graph::Graph;
+use crate::profile;
 
 /// What the host declares about the model: the first argument of [`samara_load`], in JSON.
 #[derive(Deserialize)]
@@ -58,6 +59,8 @@ struct Loader {
 
 thread_local! {
     static LOADER: RefCell<Loader> = RefCell::default();
+    /// What has been loaded.
+    static GRAPH: RefCell<Option<Graph>> = const { RefCell::new(None) };
 }
 
 impl Loader {
@@ -120,6 +123,7 @@ impl Loader {
         let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&sample));
         rehearsed?;
         self.peak_bytes = peak;
+        GRAPH.set(Some(graph.clone()));
         samara_model::install(Model { metadata, labels, backend: Box::new(graph) });
         Ok(Report { operators })
     }
@@ -150,6 +154,17 @@ extern "C" fn samara_resource(label_length: usize) -> i32 {
 extern "C" fn samara_load() -> i32 {
     LOADER.with_borrow_mut(|loader| {
         let result = loader.load().and_then(|report| Ok(serde_json::to_vec(&report)?));
+        loader.answer(result)
+    })
+}
+
+/// Runs the loaded graph as the buffer says, and tells where the time goes. See [`profile`].
+#[unsafe(export_name = "samara-profile")]
+extern "C" fn samara_profile() -> i32 {
+    let graph = GRAPH.with_borrow(Clone::clone);
+    LOADER.with_borrow_mut(|loader| {
+        let argument = loader.exchange.take();
+        let result = graph.context("no graph is loaded").and_then(|graph| profile::profile(&graph, &argument));
         loader.answer(result)
     })
 }

@@ -141,6 +141,25 @@ impl Inspection {
     }
 }
 
+/// The core module in a component that exports `name`, if there is one.
+pub fn core_module<'a>(component: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, InspectError> {
+    let mut module = None;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { unchecked_range, .. } => module = component.get(unchecked_range),
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    if export?.name == name {
+                        return Ok(module);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 // === impl InspectError ===
 
 impl From<wasmparser::BinaryReaderError> for InspectError {

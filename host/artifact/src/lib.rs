@@ -10,6 +10,6 @@ mod inspection;
 mod manifest;
 mod signature;
 
-pub use inspection::{InspectError, Inspection, MemoryImage, Part};
+pub use inspection::{InspectError, Inspection, MemoryImage, Part, core_module};
 pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source};
 pub use signature::{FUNCTION_SECTION, Signature, SignatureError};

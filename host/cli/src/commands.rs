@@ -1,5 +1,6 @@
 //! One module for each subcommand.
 
+pub mod bench;
 pub mod compile;
 pub mod infer;
 pub mod inspect;

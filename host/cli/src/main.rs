@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments).map(done),
         Command::Serve(arguments) => commands::serve::run(&arguments).map(done),
+        Command::Bench(arguments) => commands::bench::run(&arguments).map(done),
         Command::Infer(arguments) => commands::infer::run(&arguments).map(done),
         Command::New(arguments) => commands::new::run(&arguments).map(done),
         Command::Spin(arguments) => commands::spin::run(&arguments).map(done),

@@ -30,6 +30,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
+    /// Measure a component: fresh and reused instances, and with --profile each of its operators.
+    Bench(BenchOptions),
     /// Run a program for WASI that asks for graphs: a core module of preview 1, or a component with wasi:cli/run.
     Run(RunOptions),
     /// Write a project for a function around a model, with all that it needs to be built.
@@ -204,6 +206,30 @@ pub struct InferOptions {
     #[command(flatten)]
     pub cache: CacheOptions,
     /// Print the outputs as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchOptions {
+    /// The component.
+    pub model: PathBuf,
+    /// An input's tensor, in NumPy's format. Repeatable [default: zeros, in the shapes that it was compiled with].
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
+    pub input: Vec<(String, PathBuf)>,
+    /// Take the time of each operator too. Its engine gets a clock for it, which it has nowhere else.
+    #[arg(long)]
+    pub profile: bool,
+    /// How long to measure, in seconds.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub seconds: u16,
+    #[command(flatten)]
+    pub nn: NnOptions,
+    #[command(flatten)]
+    pub limits: LimitOptions,
+    #[command(flatten)]
+    pub cache: CacheOptions,
+    /// Print the measurements as JSON.
     #[arg(long)]
     pub json: bool,
 }

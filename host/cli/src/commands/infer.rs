@@ -74,7 +74,7 @@ pub fn run(arguments: &InferOptions) -> Result<()> {
 }
 
 /// The tensors in the files, in the model's order.
-fn read_inputs(specs: &[TensorSpec], files: &[(String, PathBuf)]) -> Result<Vec<InputTensor<'static>>> {
+pub fn read_inputs(specs: &[TensorSpec], files: &[(String, PathBuf)]) -> Result<Vec<InputTensor<'static>>> {
     let names = || specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut inputs: Vec<InputTensor<'static>> = Vec::new();
     for (name, path) in files {

@@ -1,0 +1,157 @@
+//! Where the time of an inference goes: what `samara bench --profile` calls.
+//!
+//! An instance has no clock, and a component made of the engine has no way to ask for one. Whoever holds the core module by
+//! itself can grant it one for as long as it measures: [`samara_clock`] tells which entry of the module's function table,
+//! which is exported, is the clock. It stands for a function that tells no time; the host puts one that does in its place.
+//!
+//! 1. [`samara_clock`] tells the clock's place in the table.
+//! 2. `samara-buffer` gives a buffer, into which the host writes the inputs.
+//! 3. [`samara_profile`] runs the model on them, and takes the time of each operator.
+//! 4. `samara-reply` tells where the reply is.
+
+use std::hint::black_box;
+
+use samara_protocol::Datatype;
+use serde::{Deserialize, Serialize};
+use tract_nnef::internal::*;
+
+use crate::graph::Graph;
+use crate::tensor;
+
+/// Nanoseconds since some moment.
+type Clock = extern "C" fn() -> u64;
+
+/// An input, in the order of the model: its datatype and its shape. The data of all inputs follow one after the other.
+#[derive(Deserialize)]
+struct Input {
+    datatype: Datatype,
+    shape: Vec<u64>,
+}
+
+/// What is to be run: the head of the argument of [`samara_profile`], in JSON.
+#[derive(Deserialize)]
+struct Request {
+    inputs: Vec<Input>,
+    /// How often to run; the least time of each operator counts.
+    runs: usize,
+}
+
+/// An operator of the optimised graph, in the order in which they run.
+#[derive(Serialize)]
+struct Operator {
+    name: String,
+    /// What kind of operator it is.
+    kind: String,
+    nanoseconds: u64,
+    /// Floating-point operations, where the operator tells: two for each multiply-add.
+    flops: u64,
+    /// Bytes of inputs, weights among them, and of outputs.
+    bytes: u64,
+    outputs: Vec<Vec<usize>>,
+}
+
+/// The reply of [`samara_profile`], in JSON.
+#[derive(Serialize)]
+struct Report {
+    operators: Vec<Operator>,
+    /// The fastest run, with all that is between the operators.
+    nanoseconds: u64,
+}
+
+extern "C" fn no_clock() -> u64 {
+    0
+}
+
+fn now() -> u64 {
+    // Behind a box, so that the compiler does not know which function it is.
+    let clock: Clock = black_box(no_clock);
+    clock()
+}
+
+/// The place of the clock in the function table.
+#[unsafe(export_name = "samara-clock")]
+extern "C" fn samara_clock() -> usize {
+    black_box(no_clock as Clock) as usize
+}
+
+/// Multiply-adds of four numbers each, at the rate that this CPU has for them: the measure for all operators. Gives how
+/// many operations on numbers that was.
+#[unsafe(export_name = "samara-peak")]
+extern "C" fn samara_peak(rounds: usize) -> u64 {
+    samara_kernels::peak(black_box(rounds))
+}
+
+/// Profiles `graph`. `argument` is the length of its head as a little-endian `u32`, the head, and the data.
+pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
+    let (length, rest) = argument.split_first_chunk::<4>().context("there is no head")?;
+    let (head, mut data) =
+        rest.split_at_checked(u32::from_le_bytes(*length) as usize).context("the head is cut off")?;
+    let Request { inputs, runs } = serde_json::from_slice(head)?;
+    let inputs = inputs.iter().enumerate().map(|(index, input)| {
+        let elements: u64 = input.shape.iter().product();
+        let size = input.datatype.size().context("strings cannot be profiled")?;
+        let (bytes, rest) = data.split_at_checked(elements as usize * size).context("the data is cut off")?;
+        data = rest;
+        Ok(graph.adapt(index, tensor::from_bytes(input.datatype, &input.shape, bytes)?)?.into_tvalue())
+    });
+    let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
+    let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX };
+    for run in 0..runs.max(1) {
+        let mut state = graph.plan().spawn()?;
+        let mut position = 0;
+        let start = now();
+        state.run_plan_with_eval(inputs.clone(), |context, op_state, node, inputs| {
+            // Told before, since operators may take their inputs apart.
+            let described = if run == 0 { Some(describe(graph, context, node, &inputs)?) } else { None };
+            let start = now();
+            let outputs = tract_nnef::tract_core::plan::eval(context, op_state, node, inputs)?;
+            let nanoseconds = now() - start;
+            match described {
+                Some(operator) => report.operators.push(Operator {
+                    nanoseconds,
+                    bytes: operator.bytes + outputs.iter().map(|output| bytes(output)).sum::<u64>(),
+                    outputs: outputs.iter().map(|output| output.shape().to_vec()).collect(),
+                    ..operator
+                }),
+                None => {
+                    let least = &mut report.operators[position].nanoseconds;
+                    *least = nanoseconds.min(*least);
+                }
+            }
+            position += 1;
+            TractResult::Ok(outputs)
+        })?;
+        // The first run also describes the operators.
+        if run > 0 {
+            report.nanoseconds = report.nanoseconds.min(now() - start);
+        }
+    }
+    report.operators.retain(|operator| operator.kind != "Const" && operator.kind != "Source");
+    Ok(serde_json::to_vec(&report)?)
+}
+
+fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: &[TValue]) -> TractResult<Operator> {
+    let facts = graph.plan().model().node_input_facts(node.id)?;
+    let mut flops = 0;
+    for (cost, count) in node.op.cost(&facts)? {
+        let count = count.eval(context.symbols).to_i64().unwrap_or(0).unsigned_abs();
+        flops += match cost {
+            Cost::FMA(_) => 2 * count,
+            Cost::Div(_) => count,
+            _ => 0,
+        };
+    }
+    Ok(Operator {
+        name: node.name.clone(),
+        kind: node.op.name().into_owned(),
+        nanoseconds: 0,
+        flops,
+        bytes: inputs.iter().map(|input| bytes(input)).sum(),
+        outputs: Vec::new(),
+    })
+}
+
+/// The bytes of a tensor's elements; of packed weights, as if they were not packed.
+fn bytes(tensor: &Tensor) -> u64 {
+    (tensor.volume() * tensor.datum_type().size_of()) as u64
+}

@@ -1,0 +1,268 @@
+//! Matrix products for tract: a kernel of 8 × 8 for all that is wider than a vector.
+//!
+//! tract packs both operands into panels of eight, takes a tile of the result at a time, and has the kernel do what comes
+//! before and after the multiplication ([`FusedKerSpec`]): bias, clipping, residuals, the store. tract's own kernel keeps
+//! all 64 numbers in registers, of which there are too few on x86-64; this one multiplies one half at a time, and keeps
+//! them in memory between the steps.
+
+use std::sync::LazyLock;
+
+use tract_data::prelude::DatumType;
+use tract_linalg::Scaler;
+use tract_linalg::isa::{Arch, IsaSet};
+use tract_linalg::mmm::{DynKernel, FusedKerSpec, OutputStoreKer, Query, Suitable};
+use tract_linalg::mmm_routines::MmmRoutine;
+use tract_linalg::mmm_tiers::MmmTier;
+use tract_linalg::pack::Packing;
+
+use crate::tile::{ROWS, multiply};
+use crate::vector::F32x4;
+
+const NAME: &str = "samara_f32_8x8";
+
+/// Rows and columns of a tile, and how many numbers of a panel belong to a step.
+const SIDE: usize = 8;
+
+/// What numbers are aligned to in the panels, in bytes.
+const ALIGNMENT: usize = 16;
+
+type Tile = [[F32x4; 2]; SIDE];
+
+static KERNEL: LazyLock<DynKernel<SIDE, SIDE, f32>> = LazyLock::new(|| {
+    let packing = f32::packing(SIDE).align(ALIGNMENT);
+    let mut kernel = DynKernel::new(NAME, run, packing.clone(), packing);
+    kernel.arch = Some(Arch::Wasm32Simd128);
+    kernel
+});
+
+inventory::submit! {
+    MmmRoutine { make: || KERNEL.mmm() }
+}
+
+inventory::submit! {
+    MmmTier {
+        arch: Some(Arch::Wasm32Simd128),
+        // tract's own for this architecture has 1.
+        precedence: 2,
+        name: "samara",
+        applies: |_| true,
+        preferred,
+    }
+}
+
+/// Products with a vector have other kernels, of tract's.
+fn preferred(_: &IsaSet, accumulator: DatumType, query: &Query, _: &[Suitable]) -> Option<&'static str> {
+    (accumulator == DatumType::F32 && query.n != Some(1)).then_some(NAME)
+}
+
+/// Does what `specs` say, one after the other, to a tile. Gives 0.
+///
+/// # Safety
+///
+/// Each pointer in `specs` is to as much as a tile of eight rows and columns needs, as tract has them.
+unsafe fn run(specs: &[FusedKerSpec<f32>]) -> isize {
+    let mut tile = [[F32x4::splat(0.0); 2]; SIDE];
+    for spec in specs {
+        // SAFETY: as the caller says.
+        unsafe {
+            match *spec {
+                FusedKerSpec::Done => break,
+                FusedKerSpec::Clear => tile = [[F32x4::splat(0.0); 2]; SIDE],
+                FusedKerSpec::LoadTile(_, rows) => {
+                    for (index, row) in tile.iter_mut().enumerate() {
+                        *row = load_row(rows.add(SIDE * index));
+                    }
+                }
+                FusedKerSpec::ScalarMin(a) => each(&mut tile, |x| x.min(F32x4::splat(a))),
+                FusedKerSpec::ScalarMax(a) => each(&mut tile, |x| x.max(F32x4::splat(a))),
+                FusedKerSpec::ScalarAdd(a) => each(&mut tile, |x| x + F32x4::splat(a)),
+                FusedKerSpec::ScalarMul(a) => each(&mut tile, |x| x * F32x4::splat(a)),
+                FusedKerSpec::ScalarSub(a) => each(&mut tile, |x| F32x4::splat(a) - x),
+                FusedKerSpec::ScalarSubF(a) => each(&mut tile, |x| x - F32x4::splat(a)),
+                FusedKerSpec::LeakyRelu(a) => each(&mut tile, |x| x.or_scaled_below_zero(F32x4::splat(a))),
+                FusedKerSpec::PerRowMin(rows) => per_row(&mut tile, rows, |row, x| x.min(row)),
+                FusedKerSpec::PerRowMax(rows) => per_row(&mut tile, rows, |row, x| x.max(row)),
+                FusedKerSpec::PerRowAdd(rows) => per_row(&mut tile, rows, |row, x| x + row),
+                FusedKerSpec::PerRowMul(rows) => per_row(&mut tile, rows, |row, x| x * row),
+                FusedKerSpec::PerRowSub(rows) => per_row(&mut tile, rows, |row, x| row - x),
+                FusedKerSpec::PerRowSubF(rows) => per_row(&mut tile, rows, |row, x| x - row),
+                FusedKerSpec::PerColMin(columns) => per_column(&mut tile, columns, |column, x| x.min(column)),
+                FusedKerSpec::PerColMax(columns) => per_column(&mut tile, columns, |column, x| x.max(column)),
+                FusedKerSpec::PerColAdd(columns) => per_column(&mut tile, columns, |column, x| x + column),
+                FusedKerSpec::PerColMul(columns) => per_column(&mut tile, columns, |column, x| x * column),
+                FusedKerSpec::PerColSub(columns) => per_column(&mut tile, columns, |column, x| column - x),
+                FusedKerSpec::PerColSubF(columns) => per_column(&mut tile, columns, |column, x| x - column),
+                FusedKerSpec::QScale(shift, rounding, multiplier) => {
+                    let scale = Scaler::from_fuse_params(shift, rounding, multiplier).scale;
+                    each(&mut tile, |x| x * F32x4::splat(scale));
+                }
+                FusedKerSpec::RoundingShiftRight(shift, _) => {
+                    each(&mut tile, |x| x * F32x4::splat(2_f32.powi(-(shift as i32))));
+                }
+                FusedKerSpec::ShiftLeft(shift) => each(&mut tile, |x| x * F32x4::splat(2_f32.powi(shift as i32))),
+                FusedKerSpec::AddUnicast(other) => add(&mut tile, &other),
+                FusedKerSpec::AddRowColProducts(rows, columns) => {
+                    let columns = load_row(columns);
+                    for (index, row) in tile.iter_mut().enumerate() {
+                        let factor = F32x4::load_splat(rows.add(index));
+                        for (x, column) in row.iter_mut().zip(columns) {
+                            *x = factor.mul_add(column, *x);
+                        }
+                    }
+                }
+                FusedKerSpec::Store(to) => store(&tile, &to),
+                FusedKerSpec::AddMatMul { k: 0, .. } => {}
+                FusedKerSpec::AddMatMul { k, pa, pb, packing: _ } => add_product(&mut tile, k, pa.cast(), pb.cast()),
+            }
+        }
+    }
+    0
+}
+
+/// Adds the product of two panels of eight.
+///
+/// # Safety
+///
+/// There are eight numbers for each of `depth` steps in both, and `depth` is not 0.
+unsafe fn add_product(tile: &mut Tile, depth: usize, left: *const f32, right: *const f32) {
+    for (index, half) in tile.chunks_exact_mut(ROWS).enumerate() {
+        let mut sums = [[F32x4::splat(0.0); 2]; ROWS];
+        // SAFETY: as the caller says.
+        unsafe { multiply_half(depth, left.add(ROWS * index), right, &mut sums) };
+        for (x, sum) in half.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            *x = *x + *sum;
+        }
+    }
+}
+
+/// By itself, and with nothing but stores after it: it decides about the registers in the loop.
+///
+/// # Safety
+///
+/// As for [`multiply`].
+#[inline(never)]
+unsafe fn multiply_half(depth: usize, left: *const f32, right: *const f32, sums: &mut [[F32x4; 2]; ROWS]) {
+    // SAFETY: as the caller says.
+    *sums = unsafe { multiply::<SIDE, SIDE>(depth, left, right) };
+}
+
+#[inline(always)]
+fn each(tile: &mut Tile, f: impl Fn(F32x4) -> F32x4) {
+    for x in tile.as_flattened_mut() {
+        *x = f(*x);
+    }
+}
+
+/// # Safety
+///
+/// There are eight numbers at `rows`.
+#[inline(always)]
+unsafe fn per_row(tile: &mut Tile, rows: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
+    for (index, row) in tile.iter_mut().enumerate() {
+        // SAFETY: as the caller says.
+        let operand = unsafe { F32x4::load_splat(rows.add(index)) };
+        for x in row {
+            *x = f(operand, *x);
+        }
+    }
+}
+
+/// # Safety
+///
+/// There are eight numbers at `columns`.
+#[inline(always)]
+unsafe fn per_column(tile: &mut Tile, columns: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
+    // SAFETY: as the caller says.
+    let columns = unsafe { load_row(columns) };
+    for row in tile {
+        for (x, column) in row.iter_mut().zip(columns) {
+            *x = f(column, *x);
+        }
+    }
+}
+
+/// # Safety
+///
+/// There are eight numbers at `from`.
+#[inline(always)]
+unsafe fn load_row(from: *const f32) -> [F32x4; 2] {
+    // SAFETY: as the caller says.
+    unsafe { [F32x4::load(from), F32x4::load(from.add(4))] }
+}
+
+/// Adds what is in another matrix at the place of the tile.
+///
+/// # Safety
+///
+/// There are eight rows of eight numbers, as its strides say.
+#[inline(never)]
+unsafe fn add(tile: &mut Tile, other: &OutputStoreKer) {
+    for (index, row) in tile.iter_mut().enumerate() {
+        // SAFETY: as the caller says.
+        let operand = unsafe {
+            let from = other.ptr.offset(other.row_byte_stride * index as isize);
+            if other.col_byte_stride == size_of::<f32>() as isize {
+                load_row(from.cast())
+            } else {
+                let mut numbers = [0.0; SIDE];
+                for (column, number) in numbers.iter_mut().enumerate() {
+                    *number = from.offset(other.col_byte_stride * column as isize).cast::<f32>().read_unaligned();
+                }
+                load_row(numbers.as_ptr())
+            }
+        };
+        for (x, operand) in row.iter_mut().zip(operand) {
+            *x = *x + operand;
+        }
+    }
+}
+
+/// Stores the tile.
+///
+/// # Safety
+///
+/// There is room for eight rows of eight numbers, as the strides say.
+#[inline(never)]
+unsafe fn store(tile: &Tile, to: &OutputStoreKer) {
+    const NUMBER: isize = size_of::<f32>() as isize;
+    // SAFETY: as the caller says.
+    unsafe {
+        if to.col_byte_stride == NUMBER {
+            for (index, row) in tile.iter().enumerate() {
+                store_row(*row, to.ptr.offset(to.row_byte_stride * index as isize).cast());
+            }
+        } else if to.row_byte_stride == NUMBER {
+            for half in 0..2 {
+                let upper = F32x4::transpose(std::array::from_fn(|row| tile[row][half]));
+                let lower = F32x4::transpose(std::array::from_fn(|row| tile[4 + row][half]));
+                for (index, column) in upper.into_iter().zip(lower).enumerate() {
+                    let at = to.col_byte_stride * (4 * half + index) as isize;
+                    store_row([column.0, column.1], to.ptr.offset(at).cast());
+                }
+            }
+        } else {
+            for (index, row) in tile.iter().enumerate() {
+                let at = to.ptr.offset(to.row_byte_stride * index as isize);
+                let numbers = row.iter().flat_map(|vector| vector.to_array());
+                for (column, number) in numbers.enumerate() {
+                    at.offset(to.col_byte_stride * column as isize).cast::<f32>().write_unaligned(number);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// There is room for eight numbers at `to`.
+#[inline(always)]
+unsafe fn store_row(row: [F32x4; 2], to: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe {
+        row[0].store(to);
+        row[1].store(to.add(4));
+    }
+}
+
+#[cfg(test)]
+mod tests;

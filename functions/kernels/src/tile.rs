@@ -1,0 +1,100 @@
+//! The innermost part of a matrix product: a tile of the result, in registers.
+
+use crate::vector::F32x4;
+
+/// Rows of a tile.
+pub const ROWS: usize = 4;
+
+/// Vectors of a row.
+pub const VECTORS: usize = 2;
+
+/// Steps between two turns of the loop.
+const STEPS: usize = 32;
+
+/// A tile of the product of two panels: for each of `depth` steps [`ROWS`] numbers at `left` and [`VECTORS`] vectors at
+/// `right`, with `LEFT` and `RIGHT` numbers from one step to the next.
+///
+/// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. The rest of how
+/// it is written is for Cranelift too. Where a loop turns, all vectors are saved, since the host may be called there; so
+/// the steps are unrolled. What has no side effects is computed as late as possible; so after each step the loop may be
+/// left, for which all sums must be there: otherwise the operands of all steps would be loaded first, and be too many.
+///
+/// # Safety
+///
+/// `depth` is not 0. Of each step, there are four numbers at `left` and eight at `right`.
+#[inline(always)]
+pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
+    depth: usize,
+    mut left: *const f32,
+    mut right: *const f32,
+) -> [[F32x4; VECTORS]; ROWS] {
+    let mut sums = [[F32x4::splat(0.0); VECTORS]; ROWS];
+    let mut remaining = depth;
+    macro_rules! row {
+        ($row:literal, $factors:ident, $vectors:ident) => {
+            let factor = $factors.lane::<$row>();
+            for (sum, vector) in sums[$row].iter_mut().zip($vectors) {
+                *sum = factor.mul_add(vector, *sum);
+            }
+        };
+    }
+    macro_rules! steps {
+        ($($step:literal)*) => {$(
+            // SAFETY: of this step there is what the caller says.
+            let (factors, vectors) = unsafe {
+                let right = right.add($step * RIGHT);
+                (F32x4::load(left.add($step * LEFT)), [F32x4::load(right), F32x4::load(right.add(4))])
+            };
+            row!(0, factors, vectors);
+            row!(1, factors, vectors);
+            row!(2, factors, vectors);
+            row!(3, factors, vectors);
+            remaining -= 1;
+            if remaining == 0 {
+                break;
+            }
+        )*};
+    }
+    loop {
+        steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        left = left.wrapping_add(STEPS * LEFT);
+        right = right.wrapping_add(STEPS * RIGHT);
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The product, summed up in 64 bits.
+    fn plain(depth: usize, left: &[f32], right: &[f32]) -> [[f64; 4 * VECTORS]; ROWS] {
+        std::array::from_fn(|row| {
+            std::array::from_fn(|column| {
+                (0..depth).map(|step| f64::from(left[step * 8 + row]) * f64::from(right[step * 8 + column])).sum()
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_tile_is_the_product_of_its_panels(
+            panels in (1..70_usize).prop_flat_map(|depth| {
+                (prop::collection::vec(-1.0_f32..1.0, depth * 8), prop::collection::vec(-1.0_f32..1.0, depth * 8))
+            })
+        ) {
+            let (left, right) = panels;
+            let depth = left.len() / 8;
+            // SAFETY: there are eight numbers of each step in both.
+            let tile = unsafe { multiply::<8, 8>(depth, left.as_ptr(), right.as_ptr()) };
+            for (row, expected) in tile.iter().zip(plain(depth, &left, &right)) {
+                let row = row.iter().flat_map(|vector| vector.to_array());
+                for (got, expected) in row.zip(expected) {
+                    prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
+                }
+            }
+        }
+    }
+}

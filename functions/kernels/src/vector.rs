@@ -1,0 +1,278 @@
+//! Four numbers at a time.
+
+use core::ops::{Add, Mul, Sub};
+
+/// Four `f32`. On WebAssembly a register; elsewhere, for the tests, an array that is computed with in the same way.
+#[derive(Clone, Copy)]
+pub struct F32x4(imp::F32x4);
+
+impl F32x4 {
+    /// The same number four times.
+    #[inline(always)]
+    pub fn splat(x: f32) -> F32x4 {
+        F32x4(imp::splat(x))
+    }
+
+    /// The first four numbers of a slice.
+    ///
+    /// # Safety
+    ///
+    /// `from` points to four numbers.
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says.
+        F32x4(unsafe { imp::load(from) })
+    }
+
+    /// One number, four times.
+    ///
+    /// # Safety
+    ///
+    /// `from` points to a number.
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says.
+        F32x4(unsafe { imp::load_splat(from) })
+    }
+
+    /// One of the numbers, four times.
+    #[inline(always)]
+    pub fn lane<const LANE: usize>(self) -> F32x4 {
+        F32x4(imp::lane::<LANE>(self.0))
+    }
+
+    /// Stores the four numbers.
+    ///
+    /// # Safety
+    ///
+    /// `to` points to room for four numbers.
+    #[inline(always)]
+    pub unsafe fn store(self, to: *mut f32) {
+        // SAFETY: as the caller says.
+        unsafe { imp::store(self.0, to) }
+    }
+
+    /// `self * factor + summand`: rounded once where the build has relaxed SIMD and the CPU fuses, else twice.
+    #[inline(always)]
+    pub fn mul_add(self, factor: F32x4, summand: F32x4) -> F32x4 {
+        F32x4(imp::mul_add(self.0, factor.0, summand.0))
+    }
+
+    /// The larger of each two; NaN where one is NaN, as ONNX's Relu and Clip have it.
+    #[inline(always)]
+    pub fn max(self, other: F32x4) -> F32x4 {
+        F32x4(imp::max(self.0, other.0))
+    }
+
+    /// The smaller of each two.
+    #[inline(always)]
+    pub fn min(self, other: F32x4) -> F32x4 {
+        F32x4(imp::min(self.0, other.0))
+    }
+
+    /// Each number itself where it is above zero, else `factor` times it.
+    #[inline(always)]
+    pub fn or_scaled_below_zero(self, factor: F32x4) -> F32x4 {
+        F32x4(imp::or_scaled_below_zero(self.0, factor.0))
+    }
+
+    /// Columns for rows.
+    #[inline(always)]
+    pub fn transpose(rows: [F32x4; 4]) -> [F32x4; 4] {
+        imp::transpose(rows.map(|row| row.0)).map(F32x4)
+    }
+
+    /// The four numbers.
+    #[inline(always)]
+    pub fn to_array(self) -> [f32; 4] {
+        imp::to_array(self.0)
+    }
+}
+
+impl Add for F32x4 {
+    type Output = F32x4;
+
+    #[inline(always)]
+    fn add(self, other: F32x4) -> F32x4 {
+        F32x4(imp::add(self.0, other.0))
+    }
+}
+
+impl Sub for F32x4 {
+    type Output = F32x4;
+
+    #[inline(always)]
+    fn sub(self, other: F32x4) -> F32x4 {
+        F32x4(imp::sub(self.0, other.0))
+    }
+}
+
+impl Mul for F32x4 {
+    type Output = F32x4;
+
+    #[inline(always)]
+    fn mul(self, other: F32x4) -> F32x4 {
+        F32x4(imp::mul(self.0, other.0))
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod imp {
+    use core::arch::wasm32::*;
+
+    pub type F32x4 = v128;
+
+    #[inline(always)]
+    pub fn splat(x: f32) -> v128 {
+        f32x4_splat(x)
+    }
+
+    #[inline(always)]
+    pub unsafe fn load(from: *const f32) -> v128 {
+        // SAFETY: as the caller says; a vector may be loaded from any address.
+        unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    pub unsafe fn load_splat(from: *const f32) -> v128 {
+        // SAFETY: as the caller says.
+        unsafe { v128_load32_splat(from.cast()) }
+    }
+
+    #[inline(always)]
+    pub fn lane<const LANE: usize>(x: v128) -> v128 {
+        match LANE {
+            0 => i32x4_shuffle::<0, 0, 0, 0>(x, x),
+            1 => i32x4_shuffle::<1, 1, 1, 1>(x, x),
+            2 => i32x4_shuffle::<2, 2, 2, 2>(x, x),
+            _ => i32x4_shuffle::<3, 3, 3, 3>(x, x),
+        }
+    }
+
+    #[inline(always)]
+    pub unsafe fn store(x: v128, to: *mut f32) {
+        // SAFETY: as the caller says; a vector may be stored at any address.
+        unsafe { v128_store(to.cast(), x) }
+    }
+
+    #[inline(always)]
+    pub fn mul_add(x: v128, factor: v128, summand: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(x, factor, summand);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_add(f32x4_mul(x, factor), summand)
+    }
+
+    #[inline(always)]
+    pub fn max(x: v128, other: v128) -> v128 {
+        f32x4_max(x, other)
+    }
+
+    #[inline(always)]
+    pub fn min(x: v128, other: v128) -> v128 {
+        f32x4_min(x, other)
+    }
+
+    #[inline(always)]
+    pub fn add(x: v128, other: v128) -> v128 {
+        f32x4_add(x, other)
+    }
+
+    #[inline(always)]
+    pub fn mul(x: v128, other: v128) -> v128 {
+        f32x4_mul(x, other)
+    }
+
+    #[inline(always)]
+    pub fn sub(x: v128, other: v128) -> v128 {
+        f32x4_sub(x, other)
+    }
+
+    #[inline(always)]
+    pub fn or_scaled_below_zero(x: v128, factor: v128) -> v128 {
+        v128_bitselect(x, f32x4_mul(x, factor), f32x4_gt(x, f32x4_splat(0.0)))
+    }
+
+    #[inline(always)]
+    pub fn transpose([a, b, c, d]: [v128; 4]) -> [v128; 4] {
+        let [low, high] = [i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b)];
+        let [more_low, more_high] = [i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d)];
+        [
+            i64x2_shuffle::<0, 2>(low, more_low),
+            i64x2_shuffle::<1, 3>(low, more_low),
+            i64x2_shuffle::<0, 2>(high, more_high),
+            i64x2_shuffle::<1, 3>(high, more_high),
+        ]
+    }
+
+    #[inline(always)]
+    pub fn to_array(x: v128) -> [f32; 4] {
+        [f32x4_extract_lane::<0>(x), f32x4_extract_lane::<1>(x), f32x4_extract_lane::<2>(x), f32x4_extract_lane::<3>(x)]
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod imp {
+    pub type F32x4 = [f32; 4];
+
+    pub fn splat(x: f32) -> F32x4 {
+        [x; 4]
+    }
+
+    pub unsafe fn load(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says; an array of numbers has a number's alignment.
+        unsafe { from.cast::<F32x4>().read_unaligned() }
+    }
+
+    pub unsafe fn load_splat(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says.
+        [unsafe { from.read() }; 4]
+    }
+
+    pub fn lane<const LANE: usize>(x: F32x4) -> F32x4 {
+        [x[LANE]; 4]
+    }
+
+    pub unsafe fn store(x: F32x4, to: *mut f32) {
+        // SAFETY: as the caller says.
+        unsafe { to.cast::<F32x4>().write_unaligned(x) }
+    }
+
+    pub fn mul_add(x: F32x4, factor: F32x4, summand: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| x[lane].mul_add(factor[lane], summand[lane]))
+    }
+
+    pub fn max(x: F32x4, other: F32x4) -> F32x4 {
+        let larger = |x: f32, other: f32| if x.is_nan() || other.is_nan() { f32::NAN } else { x.max(other) };
+        std::array::from_fn(|lane| larger(x[lane], other[lane]))
+    }
+
+    pub fn min(x: F32x4, other: F32x4) -> F32x4 {
+        let smaller = |x: f32, other: f32| if x.is_nan() || other.is_nan() { f32::NAN } else { x.min(other) };
+        std::array::from_fn(|lane| smaller(x[lane], other[lane]))
+    }
+
+    pub fn add(x: F32x4, other: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| x[lane] + other[lane])
+    }
+
+    pub fn mul(x: F32x4, other: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| x[lane] * other[lane])
+    }
+
+    pub fn sub(x: F32x4, other: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| x[lane] - other[lane])
+    }
+
+    pub fn or_scaled_below_zero(x: F32x4, factor: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| if x[lane] > 0.0 { x[lane] } else { x[lane] * factor[lane] })
+    }
+
+    pub fn transpose(rows: [F32x4; 4]) -> [F32x4; 4] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
+    pub fn to_array(x: F32x4) -> [f32; 4] {
+        x
+    }
+}

@@ -1,0 +1,176 @@
+//! `samara bench`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use samara_artifact::Manifest;
+use samara_profile::{Latency, Operator, Profile, Quantiles};
+use samara_protocol::{InputTensor, TensorSpec};
+use samara_runtime::{Config, Runtime};
+use serde::Serialize;
+
+use crate::commands::infer::read_inputs;
+use crate::options::BenchOptions;
+use crate::{format, graphs};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    version: &'a str,
+    #[serde(flatten)]
+    latency: &'a Latency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<&'a Profile>,
+}
+
+/// How many of the operators that take longest are shown.
+const SHOWN: usize = 20;
+
+/// The fewest runs and the most of which the fastest counts.
+const RUNS: std::ops::RangeInclusive<usize> = 3..=1000;
+
+pub fn run(arguments: &BenchOptions) -> Result<()> {
+    let mut config = Config::default();
+    arguments.limits.apply(&mut config);
+    arguments.cache.apply(&mut config);
+    config.graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
+    let runtime = Runtime::new(&config)?;
+    let model = runtime.load(&arguments.model).with_context(|| arguments.model.display().to_string())?;
+    graphs::check(&config.graphs)?;
+    let specs = &model.metadata().inputs;
+    let inputs = match model.manifest() {
+        Some(manifest) if arguments.input.is_empty() => zeros(manifest)?,
+        _ => read_inputs(specs, &arguments.input)?,
+    };
+    let inputs = in_order(specs, inputs);
+    ensure!(
+        !arguments.profile || model.graph().is_none(),
+        "--profile tells of operators that run in WebAssembly, and the host runs this model"
+    );
+    let time = Duration::from_secs(arguments.seconds.into());
+    let latency = samara_profile::latency(&model, &inputs, time)?;
+    let profile = if arguments.profile {
+        let component = std::fs::read(&arguments.model)?;
+        let runs = time.as_nanos() / u128::from(latency.reused.p50_ns.max(1));
+        let runs = usize::try_from(runs).unwrap_or(usize::MAX).clamp(*RUNS.start(), *RUNS.end());
+        let cache = config.open_cache();
+        Some(samara_profile::operators(&component, &inputs, runs, cache.as_ref())?)
+    } else {
+        None
+    };
+    let metadata = model.metadata();
+    if arguments.json {
+        let profile = profile.as_ref();
+        let report = Report { model: &metadata.name, version: &metadata.version, latency: &latency, profile };
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        show_latency(&latency);
+        if let Some(profile) = &profile {
+            println!();
+            show_profile(profile);
+        }
+    }
+    Ok(())
+}
+
+/// Zeros in the shapes with which the model was run when it was compiled.
+fn zeros(manifest: &Manifest) -> Result<Vec<InputTensor<'static>>> {
+    let Manifest { inputs, sample, .. } = manifest;
+    if sample.len() != inputs.len() {
+        bail!("the component tells no shapes to run it with: give each input with --input NAME=FILE.npy");
+    }
+    let zeros = |(spec, shape): (&TensorSpec, &Vec<u64>)| {
+        let elements = samara_protocol::element_count(shape).and_then(|count| usize::try_from(count).ok());
+        let size = spec.datatype.size().unwrap_or(4);
+        let bytes = elements.and_then(|elements| elements.checked_mul(size));
+        Ok(InputTensor {
+            name: spec.name.clone().into(),
+            datatype: spec.datatype,
+            shape: shape.clone(),
+            data: vec![0; bytes.context("an input is larger than memory")?].into(),
+        })
+    };
+    inputs.iter().zip(sample).map(zeros).collect()
+}
+
+fn in_order(specs: &[TensorSpec], mut inputs: Vec<InputTensor<'static>>) -> Vec<InputTensor<'static>> {
+    inputs.sort_by_key(|input| specs.iter().position(|spec| spec.name == *input.name));
+    inputs
+}
+
+fn show_latency(latency: &Latency) {
+    let row = |what: &str, Quantiles { min_ns, p50_ns, p99_ns }: Quantiles| {
+        let [min, p50, p99] = [min_ns, p50_ns, p99_ns].map(format::time);
+        println!("{what:28}{p50:>12}{p99:>12}{min:>12}");
+    };
+    println!("{:28}{:>12}{:>12}{:>12}", format!("{} samples of each", latency.samples), "p50", "p99", "min");
+    row("make an instance", latency.instantiate);
+    row("infer in a fresh instance", latency.fresh);
+    row("infer in a reused instance", latency.reused);
+    println!("page faults of a fresh instance and its inference: {}", latency.page_faults);
+}
+
+fn show_profile(profile: &Profile) {
+    let total: u64 = profile.operators.iter().map(|operator| operator.nanoseconds).sum();
+    println!(
+        "{} operators, {}, of {} for the fastest run; peak of this CPU: {:.1} GFLOP/s",
+        profile.operators.len(),
+        format::time(total),
+        format::time(profile.nanoseconds),
+        profile.peak_gflops
+    );
+    let mut kinds: BTreeMap<&str, Sum> = BTreeMap::new();
+    for operator in &profile.operators {
+        kinds.entry(&operator.kind).or_default().add(operator);
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.nanoseconds));
+    let head = |what: &str| {
+        println!("\n{:>10}{:>8}{:>10}{:>8}{:>10}  {what}", "time", "share", "GFLOP/s", "peak", "GB/s");
+    };
+    head("kind");
+    for (kind, sum) in kinds {
+        println!("{}  {} x {kind}", sum.row(total, profile.peak_gflops), sum.count);
+    }
+    head("operator");
+    let mut slowest: Vec<&Operator> = profile.operators.iter().collect();
+    slowest.sort_by_key(|operator| std::cmp::Reverse(operator.nanoseconds));
+    for operator in slowest.into_iter().take(SHOWN) {
+        let mut sum = Sum::default();
+        sum.add(operator);
+        let Operator { kind, name, outputs, .. } = operator;
+        println!("{}  {kind} {name} {outputs:?}", sum.row(total, profile.peak_gflops));
+    }
+}
+
+/// What operators take together.
+#[derive(Default)]
+struct Sum {
+    count: usize,
+    nanoseconds: u64,
+    flops: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, operator: &Operator) {
+        self.count += 1;
+        self.nanoseconds += operator.nanoseconds;
+        self.flops += operator.flops;
+        self.bytes += operator.bytes;
+    }
+
+    fn row(&self, total: u64, peak_gflops: f64) -> String {
+        // Operations in a nanosecond are 10⁹ in a second.
+        let rate = |count: u64| count as f64 / self.nanoseconds.max(1) as f64;
+        let share = self.nanoseconds as f64 / total.max(1) as f64 * 100.0;
+        let (gflops, of_peak) = if self.flops == 0 {
+            (String::new(), String::new())
+        } else {
+            (format!("{:.1}", rate(self.flops)), format!("{:.0} %", rate(self.flops) / peak_gflops * 100.0))
+        };
+        let time = format::time(self.nanoseconds);
+        format!("{time:>10}{share:>6.1} %{gflops:>10}{of_peak:>8}{:>10.1}", rate(self.bytes))
+    }
+}

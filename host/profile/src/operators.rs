@@ -1,0 +1,192 @@
+//! Where the time of an inference goes.
+//!
+//! A component can read no clock. Here its engine runs as what it is underneath, a core module, whose function table it
+//! exports: one entry of that is a clock that stands still, and is replaced by one that goes. The engine then takes the time
+//! of each operator itself, in an instance of its own.
+
+use std::time::Instant;
+
+use samara_artifact::core_module;
+use samara_protocol::{Datatype, InputTensor};
+use samara_runtime::{CodeCache, CodeKey, Config};
+use serde::{Deserialize, Serialize};
+use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store};
+
+/// Where the time of an inference goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Profile {
+    /// In the order in which they run.
+    pub operators: Vec<Operator>,
+    /// The fastest run, with what is between the operators.
+    pub nanoseconds: u64,
+    /// The rate at which this CPU does multiply-adds on numbers in registers, in the vector instructions of this engine, in
+    /// 10⁹ operations a second. A multiply-add is two.
+    pub peak_gflops: f64,
+}
+
+/// An operator of the optimised graph.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Operator {
+    /// Its name in the graph.
+    pub name: String,
+    /// What kind of operator it is.
+    pub kind: String,
+    /// The least that it took.
+    pub nanoseconds: u64,
+    /// Floating-point operations, where the operator tells: two for each multiply-add.
+    pub flops: u64,
+    /// Bytes of its inputs, weights among them, and of its outputs.
+    pub bytes: u64,
+    /// The shapes of its outputs.
+    pub outputs: Vec<Vec<usize>>,
+}
+
+/// Why there is no profile.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// It is no component.
+    #[error(transparent)]
+    Component(#[from] samara_artifact::InspectError),
+    /// Its engine is not in it, or is too old to be profiled.
+    #[error(
+        "there is no engine in it that can be profiled: compile the model again with this version's `samara compile`"
+    )]
+    NoEngine,
+    /// The inputs are such that they cannot be told to the engine.
+    #[error("inputs of strings cannot be profiled")]
+    Strings,
+    /// The engine has failed.
+    #[error("the engine failed: {0}")]
+    Engine(String),
+}
+
+/// What a core module exports that can be profiled.
+const PROFILE: &str = "samara-profile";
+
+/// How many rounds of multiply-adds are one measurement of the peak.
+const PEAK_ROUNDS: u32 = 1 << 20;
+
+/// How often the peak is measured; the fastest counts.
+const PEAK_RUNS: usize = 20;
+
+#[derive(Serialize)]
+struct Input<'a> {
+    datatype: Datatype,
+    shape: &'a [u64],
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    inputs: Vec<Input<'a>>,
+    runs: usize,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    operators: Vec<Operator>,
+    nanoseconds: u64,
+}
+
+/// Profiles the model in a component on `inputs`, which are all of its inputs in its order: `runs` runs, of which the
+/// fastest counts, after one that does not. The machine code is kept in `cache`.
+///
+/// # Errors
+///
+/// [`ProfileError`] says what is wrong with the component or its inputs.
+pub fn operators(
+    component: &[u8],
+    inputs: &[InputTensor<'_>],
+    runs: usize,
+    cache: Option<&CodeCache>,
+) -> Result<Profile, ProfileError> {
+    let core = core_module(component, PROFILE)?.ok_or(ProfileError::NoEngine)?;
+    if inputs.iter().any(|input| input.datatype == Datatype::Bytes) {
+        return Err(ProfileError::Strings);
+    }
+    let mut guest = Guest::new(core, cache).map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
+    let head = Request {
+        inputs: inputs.iter().map(|input| Input { datatype: input.datatype, shape: &input.shape }).collect(),
+        runs: runs.saturating_add(1),
+    };
+    let mut argument = serde_json::to_vec(&head).map_err(|error| ProfileError::Engine(error.to_string()))?;
+    let length = u32::try_from(argument.len()).unwrap_or(u32::MAX).to_le_bytes();
+    argument.splice(0..0, length);
+    inputs.iter().for_each(|input| argument.extend_from_slice(&input.data));
+    let reply = guest.profile(&argument)?;
+    let Reply { operators, nanoseconds } =
+        serde_json::from_slice(&reply).map_err(|error| ProfileError::Engine(error.to_string()))?;
+    let peak_gflops = guest.peak().map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
+    Ok(Profile { operators, nanoseconds, peak_gflops })
+}
+
+/// An engine with its model, without the component around it.
+struct Guest {
+    store: Store<()>,
+    instance: Instance,
+}
+
+impl Guest {
+    fn new(core: &[u8], cache: Option<&CodeCache>) -> wasmtime::Result<Guest> {
+        let engine = Engine::new(&Config::code_generation())?;
+        let key = CodeKey::of_content(&engine, core);
+        let module = match cache.and_then(|cache| cache.module(&engine, &key)) {
+            Some(module) => module,
+            None => {
+                let module = Module::new(&engine, core)?;
+                if let Some(cache) = cache {
+                    cache.put(&key, &module.serialize()?, None);
+                }
+                module
+            }
+        };
+        let mut store = Store::new(&engine, ());
+        store.set_epoch_deadline(u64::MAX / 2);
+        let mut linker = Linker::new(&engine);
+        // What serving HTTP imports.
+        linker.define_unknown_imports_as_traps(&module)?;
+        let instance = linker.instantiate(&mut store, &module)?;
+        let place = instance.get_typed_func::<(), u32>(&mut store, "samara-clock")?.call(&mut store, ())?;
+        let table = instance
+            .get_table(&mut store, "__indirect_function_table")
+            .ok_or_else(|| wasmtime::format_err!("it exports no function table"))?;
+        let begin = Instant::now();
+        let clock = Func::wrap(&mut store, move || u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        table.set(&mut store, u64::from(place), Ref::Func(Some(clock)))?;
+        Ok(Guest { store, instance })
+    }
+
+    fn profile(&mut self, argument: &[u8]) -> Result<Vec<u8>, ProfileError> {
+        let failed = |error: wasmtime::Error| ProfileError::Engine(format!("{error:#}"));
+        let (store, instance) = (&mut self.store, &self.instance);
+        let memory = instance
+            .get_memory(&mut *store, "memory")
+            .ok_or_else(|| ProfileError::Engine("it has no memory".into()))?;
+        let length =
+            u32::try_from(argument.len()).map_err(|_| ProfileError::Engine("the inputs are too large".into()))?;
+        let buffer = instance.get_typed_func::<u32, u32>(&mut *store, "samara-buffer").map_err(failed)?;
+        let address = buffer.call(&mut *store, length).map_err(failed)?;
+        memory
+            .write(&mut *store, address as usize, argument)
+            .map_err(|error| ProfileError::Engine(error.to_string()))?;
+        let profile = instance.get_typed_func::<(), i32>(&mut *store, PROFILE).map_err(failed)?;
+        let outcome = profile.call(&mut *store, ()).map_err(failed)?;
+        let reply = instance.get_typed_func::<(), u64>(&mut *store, "samara-reply").map_err(failed)?;
+        let place = reply.call(&mut *store, ()).map_err(failed)?;
+        let (address, length) = ((place >> 32) as usize, (place & 0xffff_ffff) as usize);
+        let reply = memory.data(&*store).get(address..address.saturating_add(length));
+        let reply = reply.ok_or_else(|| ProfileError::Engine("its reply is outside its memory".into()))?.to_vec();
+        if outcome == 0 { Ok(reply) } else { Err(ProfileError::Engine(String::from_utf8_lossy(&reply).into_owned())) }
+    }
+
+    fn peak(&mut self) -> wasmtime::Result<f64> {
+        let peak = self.instance.get_typed_func::<u32, u64>(&mut self.store, "samara-peak")?;
+        let mut best = 0.0_f64;
+        for _ in 0..PEAK_RUNS {
+            let start = Instant::now();
+            let operations = peak.call(&mut self.store, PEAK_ROUNDS)?;
+            best = best.max(operations as f64 / start.elapsed().as_secs_f64().max(1e-9) / 1e9);
+        }
+        Ok(best)
+    }
+}
