@@ -2,6 +2,7 @@
 //!
 //! tract looks for its kernels in registries that any crate can add to: `product` does, when it is linked.
 
+mod depthwise;
 mod peak;
 mod product;
 mod tile;
