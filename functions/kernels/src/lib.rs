@@ -3,6 +3,7 @@
 //! tract looks for its kernels in registries that any crate can add to: `product` does, when it is linked.
 
 mod depthwise;
+mod elementwise;
 mod peak;
 mod product;
 mod tile;
