@@ -1,9 +1,9 @@
-//! Matrix products for tract: a kernel of 8 × 8 for all that is wider than a vector.
+//! Matrix products for tract: kernels of 8, 16 and 32 rows by 8 columns, for all that is wider than a vector.
 //!
-//! tract packs both operands into panels of eight, takes a tile of the result at a time, and has the kernel do what comes
-//! before and after the multiplication ([`FusedKerSpec`]): bias, clipping, residuals, the store. tract's own kernel keeps
-//! all 64 numbers in registers, of which there are too few on x86-64; this one multiplies one half at a time, and keeps
-//! them in memory between the steps.
+//! tract packs both operands into panels, takes a tile of the result at a time, and has the kernel do what comes before and
+//! after the multiplication ([`FusedKerSpec`]): bias, clipping, residuals, the store. tract's own kernel keeps all 64
+//! numbers of a tile in registers, of which there are too few on x86-64; these multiply four rows at a time, and keep the
+//! tile in memory between the steps. What tract does for each tile then weighs less the more rows there are.
 
 use std::sync::LazyLock;
 
@@ -18,25 +18,41 @@ use tract_linalg::pack::Packing;
 use crate::tile::{ROWS, multiply};
 use crate::vector::F32x4;
 
-const NAME: &str = "samara_f32_8x8";
-
-/// Rows and columns of a tile, and how many numbers of a panel belong to a step.
-const SIDE: usize = 8;
+/// Columns of a tile, and how many numbers of the right panel belong to a step.
+const COLUMNS: usize = 8;
 
 /// What numbers are aligned to in the panels, in bytes.
 const ALIGNMENT: usize = 16;
 
-type Tile = [[F32x4; 2]; SIDE];
+type Row = [F32x4; 2];
 
-static KERNEL: LazyLock<DynKernel<SIDE, SIDE, f32>> = LazyLock::new(|| {
-    let packing = f32::packing(SIDE).align(ALIGNMENT);
-    let mut kernel = DynKernel::new(NAME, run, packing.clone(), packing);
-    kernel.arch = Some(Arch::Wasm32Simd128);
-    kernel
-});
+const ZERO: Row = [F32x4::ZERO; 2];
 
-inventory::submit! {
-    MmmRoutine { make: || KERNEL.mmm() }
+/// Registers a kernel for tiles of so many rows.
+macro_rules! register {
+    ($($kernel:ident, $name:literal, $rows:literal;)*) => {
+        $(
+            static $kernel: LazyLock<DynKernel<$rows, COLUMNS, f32>> = LazyLock::new(|| {
+                let (left, right) = (f32::packing($rows), f32::packing(COLUMNS));
+                let mut kernel = DynKernel::new($name, run::<$rows>, left.align(ALIGNMENT), right.align(ALIGNMENT));
+                kernel.arch = Some(Arch::Wasm32Simd128);
+                kernel
+            });
+
+            inventory::submit! {
+                MmmRoutine { make: || $kernel.mmm() }
+            }
+        )*
+
+        /// The kernels: their rows, and their names.
+        const KERNELS: &[(usize, &str)] = &[$(($rows, $name)),*];
+    };
+}
+
+register! {
+    OF_8, "samara_f32_8x8", 8;
+    OF_16, "samara_f32_16x8", 16;
+    OF_32, "samara_f32_32x8", 32;
 }
 
 inventory::submit! {
@@ -50,27 +66,44 @@ inventory::submit! {
     }
 }
 
-/// Products with a vector have other kernels, of tract's.
+/// The kernel for a product. Products with a vector have other kernels, of tract's.
 fn preferred(_: &IsaSet, accumulator: DatumType, query: &Query, _: &[Suitable]) -> Option<&'static str> {
-    (accumulator == DatumType::F32 && query.n != Some(1)).then_some(NAME)
+    if accumulator != DatumType::F32 || query.n == Some(1) {
+        return None;
+    }
+    let cheapest = match (query.m, query.k) {
+        (Some(rows), Some(depth)) => KERNELS.iter().min_by_key(|(of_tile, _)| cost(rows, depth, *of_tile)),
+        _ => KERNELS.first(),
+    };
+    cheapest.map(|(_, name)| *name)
+}
+
+/// What eight columns of a product cost in tiles of `of_tile` rows, in hundredths of a nanosecond as they were measured on an
+/// AMD EPYC of 2023: rows that are computed for nothing stand against tiles that tract has to care for.
+fn cost(rows: usize, depth: usize, of_tile: usize) -> usize {
+    const STEP: usize = 36;
+    const ROW: usize = 500;
+    const TILE: usize = 6000;
+    let tiles = rows.div_ceil(of_tile);
+    tiles.saturating_mul(TILE.saturating_add(of_tile.saturating_mul(ROW.saturating_add(depth.saturating_mul(STEP)))))
 }
 
 /// Does what `specs` say, one after the other, to a tile. Gives 0.
 ///
 /// # Safety
 ///
-/// Each pointer in `specs` is to as much as a tile of eight rows and columns needs, as tract has them.
-unsafe fn run(specs: &[FusedKerSpec<f32>]) -> isize {
-    let mut tile = [[F32x4::splat(0.0); 2]; SIDE];
+/// Each pointer in `specs` is to as much as a tile of `R` rows and eight columns needs, as tract has them.
+unsafe fn run<const R: usize>(specs: &[FusedKerSpec<f32>]) -> isize {
+    let mut tile = [ZERO; R];
     for spec in specs {
         // SAFETY: as the caller says.
         unsafe {
             match *spec {
                 FusedKerSpec::Done => break,
-                FusedKerSpec::Clear => tile = [[F32x4::splat(0.0); 2]; SIDE],
+                FusedKerSpec::Clear => tile = [ZERO; R],
                 FusedKerSpec::LoadTile(_, rows) => {
                     for (index, row) in tile.iter_mut().enumerate() {
-                        *row = load_row(rows.add(SIDE * index));
+                        *row = load_row(rows.add(COLUMNS * index));
                     }
                 }
                 FusedKerSpec::ScalarMin(a) => each(&mut tile, |x| x.min(F32x4::splat(a))),
@@ -112,24 +145,26 @@ unsafe fn run(specs: &[FusedKerSpec<f32>]) -> isize {
                 }
                 FusedKerSpec::Store(to) => store(&tile, &to),
                 FusedKerSpec::AddMatMul { k: 0, .. } => {}
-                FusedKerSpec::AddMatMul { k, pa, pb, packing: _ } => add_product(&mut tile, k, pa.cast(), pb.cast()),
+                FusedKerSpec::AddMatMul { k, pa, pb, packing: _ } => {
+                    add_product::<R>(&mut tile, k, pa.cast(), pb.cast())
+                }
             }
         }
     }
     0
 }
 
-/// Adds the product of two panels of eight.
+/// Adds the product of a panel of `R` and one of eight.
 ///
 /// # Safety
 ///
-/// There are eight numbers for each of `depth` steps in both, and `depth` is not 0.
-unsafe fn add_product(tile: &mut Tile, depth: usize, left: *const f32, right: *const f32) {
-    for (index, half) in tile.chunks_exact_mut(ROWS).enumerate() {
-        let mut sums = [[F32x4::splat(0.0); 2]; ROWS];
+/// There are as many numbers for each of `depth` steps in both, and `depth` is not 0.
+unsafe fn add_product<const R: usize>(tile: &mut [Row; R], depth: usize, left: *const f32, right: *const f32) {
+    for (index, part) in tile.chunks_exact_mut(ROWS).enumerate() {
+        let mut sums = [ZERO; ROWS];
         // SAFETY: as the caller says.
-        unsafe { multiply_half(depth, left.add(ROWS * index), right, &mut sums) };
-        for (x, sum) in half.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        unsafe { multiply_part::<R>(depth, left.add(ROWS * index), right, &mut sums) };
+        for (x, sum) in part.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
             *x = *x + *sum;
         }
     }
@@ -141,13 +176,13 @@ unsafe fn add_product(tile: &mut Tile, depth: usize, left: *const f32, right: *c
 ///
 /// As for [`multiply`].
 #[inline(never)]
-unsafe fn multiply_half(depth: usize, left: *const f32, right: *const f32, sums: &mut [[F32x4; 2]; ROWS]) {
+unsafe fn multiply_part<const R: usize>(depth: usize, left: *const f32, right: *const f32, sums: &mut [Row; ROWS]) {
     // SAFETY: as the caller says.
-    *sums = unsafe { multiply::<SIDE, SIDE>(depth, left, right) };
+    *sums = unsafe { multiply::<R, COLUMNS>(depth, left, right) };
 }
 
 #[inline(always)]
-fn each(tile: &mut Tile, f: impl Fn(F32x4) -> F32x4) {
+fn each(tile: &mut [Row], f: impl Fn(F32x4) -> F32x4) {
     for x in tile.as_flattened_mut() {
         *x = f(*x);
     }
@@ -155,9 +190,9 @@ fn each(tile: &mut Tile, f: impl Fn(F32x4) -> F32x4) {
 
 /// # Safety
 ///
-/// There are eight numbers at `rows`.
+/// There is a number for each row at `rows`.
 #[inline(always)]
-unsafe fn per_row(tile: &mut Tile, rows: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
+unsafe fn per_row(tile: &mut [Row], rows: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
     for (index, row) in tile.iter_mut().enumerate() {
         // SAFETY: as the caller says.
         let operand = unsafe { F32x4::load_splat(rows.add(index)) };
@@ -171,7 +206,7 @@ unsafe fn per_row(tile: &mut Tile, rows: *const f32, f: impl Fn(F32x4, F32x4) ->
 ///
 /// There are eight numbers at `columns`.
 #[inline(always)]
-unsafe fn per_column(tile: &mut Tile, columns: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
+unsafe fn per_column(tile: &mut [Row], columns: *const f32, f: impl Fn(F32x4, F32x4) -> F32x4) {
     // SAFETY: as the caller says.
     let columns = unsafe { load_row(columns) };
     for row in tile {
@@ -185,7 +220,7 @@ unsafe fn per_column(tile: &mut Tile, columns: *const f32, f: impl Fn(F32x4, F32
 ///
 /// There are eight numbers at `from`.
 #[inline(always)]
-unsafe fn load_row(from: *const f32) -> [F32x4; 2] {
+unsafe fn load_row(from: *const f32) -> Row {
     // SAFETY: as the caller says.
     unsafe { [F32x4::load(from), F32x4::load(from.add(4))] }
 }
@@ -194,9 +229,9 @@ unsafe fn load_row(from: *const f32) -> [F32x4; 2] {
 ///
 /// # Safety
 ///
-/// There are eight rows of eight numbers, as its strides say.
+/// There are as many rows of eight numbers, as its strides say.
 #[inline(never)]
-unsafe fn add(tile: &mut Tile, other: &OutputStoreKer) {
+unsafe fn add(tile: &mut [Row], other: &OutputStoreKer) {
     for (index, row) in tile.iter_mut().enumerate() {
         // SAFETY: as the caller says.
         let operand = unsafe {
@@ -204,7 +239,7 @@ unsafe fn add(tile: &mut Tile, other: &OutputStoreKer) {
             if other.col_byte_stride == size_of::<f32>() as isize {
                 load_row(from.cast())
             } else {
-                let mut numbers = [0.0; SIDE];
+                let mut numbers = [0.0; COLUMNS];
                 for (column, number) in numbers.iter_mut().enumerate() {
                     *number = from.offset(other.col_byte_stride * column as isize).cast::<f32>().read_unaligned();
                 }
@@ -221,9 +256,9 @@ unsafe fn add(tile: &mut Tile, other: &OutputStoreKer) {
 ///
 /// # Safety
 ///
-/// There is room for eight rows of eight numbers, as the strides say.
+/// There is room for as many rows of eight numbers, as the strides say.
 #[inline(never)]
-unsafe fn store(tile: &Tile, to: &OutputStoreKer) {
+unsafe fn store(tile: &[Row], to: &OutputStoreKer) {
     const NUMBER: isize = size_of::<f32>() as isize;
     // SAFETY: as the caller says.
     unsafe {
@@ -232,12 +267,13 @@ unsafe fn store(tile: &Tile, to: &OutputStoreKer) {
                 store_row(*row, to.ptr.offset(to.row_byte_stride * index as isize).cast());
             }
         } else if to.row_byte_stride == NUMBER {
-            for half in 0..2 {
-                let upper = F32x4::transpose(std::array::from_fn(|row| tile[row][half]));
-                let lower = F32x4::transpose(std::array::from_fn(|row| tile[4 + row][half]));
-                for (index, column) in upper.into_iter().zip(lower).enumerate() {
-                    let at = to.col_byte_stride * (4 * half + index) as isize;
-                    store_row([column.0, column.1], to.ptr.offset(at).cast());
+            for (part, rows) in tile.chunks_exact(ROWS).enumerate() {
+                for half in 0..2 {
+                    let columns = F32x4::transpose(std::array::from_fn(|row| rows[row][half]));
+                    for (index, column) in columns.into_iter().enumerate() {
+                        let at = to.ptr.offset(to.col_byte_stride * (4 * half + index) as isize);
+                        column.store(at.cast::<f32>().add(ROWS * part));
+                    }
                 }
             }
         } else {
@@ -256,7 +292,7 @@ unsafe fn store(tile: &Tile, to: &OutputStoreKer) {
 ///
 /// There is room for eight numbers at `to`.
 #[inline(always)]
-unsafe fn store_row(row: [F32x4; 2], to: *mut f32) {
+unsafe fn store_row(row: Row, to: *mut f32) {
     // SAFETY: as the caller says.
     unsafe {
         row[0].store(to);

@@ -28,7 +28,7 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
     mut left: *const f32,
     mut right: *const f32,
 ) -> [[F32x4; VECTORS]; ROWS] {
-    let mut sums = [[F32x4::splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[F32x4::ZERO; VECTORS]; ROWS];
     let mut remaining = depth;
     macro_rules! row {
         ($row:literal, $factors:ident, $vectors:ident) => {

@@ -7,6 +7,9 @@ use core::ops::{Add, Mul, Sub};
 pub struct F32x4(imp::F32x4);
 
 impl F32x4 {
+    /// Zeros.
+    pub const ZERO: F32x4 = F32x4(imp::ZERO);
+
     /// The same number four times.
     #[inline(always)]
     pub fn splat(x: f32) -> F32x4 {
@@ -122,6 +125,8 @@ mod imp {
 
     pub type F32x4 = v128;
 
+    pub const ZERO: v128 = f32x4(0.0, 0.0, 0.0, 0.0);
+
     #[inline(always)]
     pub fn splat(x: f32) -> v128 {
         f32x4_splat(x)
@@ -214,6 +219,8 @@ mod imp {
 #[cfg(not(target_arch = "wasm32"))]
 mod imp {
     pub type F32x4 = [f32; 4];
+
+    pub const ZERO: F32x4 = [0.0; 4];
 
     pub fn splat(x: f32) -> F32x4 {
         [x; 4]

@@ -1,0 +1,79 @@
+//! `samara bench`: how long instances take, and with `--profile` each operator.
+
+use std::path::Path;
+
+use samara_tests::samara::{self, Run, assert_says};
+use samara_tests::tensor::Tensor;
+use samara_tests::{guests, models, npy};
+use serde_json::Value;
+use tempfile::tempdir;
+
+fn bench(component: &Path, arguments: &[&str]) -> Run {
+    let mut command = samara::command();
+    Run::of(command.arg("bench").arg(component).args(["--seconds", "1"]).args(arguments))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no whole number"))
+}
+
+#[test]
+fn instances_are_measured_fresh_and_reused() {
+    let json = bench(&models::twice(), &["--json"]).succeeds().json();
+    assert_eq!(json["model"], "twice");
+    assert!(number(&json["samples"]) > 100, "{json}");
+    for what in ["instantiate", "fresh", "reused"] {
+        let [min, p50, p99] = ["min_ns", "p50_ns", "p99_ns"].map(|name| number(&json[what][name]));
+        assert!(0 < min && min <= p50 && p50 <= p99, "{what}: {json}");
+    }
+    assert!(json["page_faults"].is_u64(), "{json}");
+    assert!(json.get("profile").is_none(), "nobody has asked for it: {json}");
+    let text = bench(&models::twice(), &[]).succeeds();
+    assert_says(&text.stdout, &["samples", "p50", "fresh instance", "reused instance", "page faults"]);
+}
+
+#[test]
+fn a_profile_has_every_operator_with_its_time_and_its_work() {
+    let card = models::card("fashion-cnn");
+    let component = card.compiled_for(&card.vectors[0]);
+    let json = bench(&component, &["--profile", "--json"]).succeeds().json();
+    let profile = &json["profile"];
+    assert!(profile["peak_gflops"].as_f64() > Some(0.1), "{profile}");
+    let operators = profile["operators"].as_array().unwrap();
+    let sum = |what: &str| operators.iter().map(|operator| number(&operator[what])).sum::<u64>();
+    assert!(0 < sum("nanoseconds") && sum("nanoseconds") <= 2 * number(&profile["nanoseconds"]), "{profile}");
+    let products: Vec<&Value> = operators.iter().filter(|operator| operator["kind"] == "OptMatMul").collect();
+    assert_eq!(products.len(), 4, "two convolutions and two dense layers: {profile}");
+    // 2 · 16 · 9 · 28², 2 · 32 · 16 · 9 · 14², 2 · 1568 · 64 and 2 · 64 · 10.
+    let flops: u64 = products.iter().map(|operator| number(&operator["flops"])).sum();
+    assert_eq!(flops, 225_792 + 1_806_336 + 200_704 + 1_280);
+    assert_eq!(products.last().unwrap()["outputs"], serde_json::json!([[1, 10]]));
+    let text = bench(&component, &["--profile"]).succeeds();
+    assert_says(&text.stdout, &["operators", "GFLOP/s", "share", "x OptMatMul"]);
+}
+
+#[test]
+fn inputs_can_be_given() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("x.npy");
+    npy::write(&file, &Tensor::fp32("x", &[7], &[1.0; 7]));
+    let input = format!("x={}", file.display());
+    let json = bench(&models::twice(), &["--input", &input, "--profile", "--json"]).succeeds().json();
+    assert_eq!(json["profile"]["operators"][0]["outputs"], serde_json::json!([[7]]));
+    let error = bench(&models::twice(), &["--input", &format!("z={}", file.display())]).fails();
+    assert_says(&error, &["--input z", "x"]);
+}
+
+#[test]
+fn what_cannot_be_measured_says_why() {
+    let directory = tempdir().unwrap();
+    let component = guests::write(directory.path(), "echoes", "echoes");
+    assert_says(&bench(&component, &[]).fails(), &["--input"]);
+    let file = directory.path().join("x.npy");
+    npy::write(&file, &Tensor::fp32("x", &[1], &[1.0]));
+    let input = format!("x={}", file.display());
+    bench(&component, &["--input", &input]).succeeds();
+    // Another maker's guest has no engine that could be asked.
+    assert_says(&bench(&component, &["--input", &input, "--profile"]).fails(), &["engine", "samara compile"]);
+    assert_says(&bench(Path::new("nowhere.wasm"), &[]).fails(), &["nowhere.wasm"]);
+}
