@@ -27,10 +27,11 @@ const SCALE: f32 = 128.0;
 /// See [`centre`].
 pub fn input(photo: &Picture) -> Result<Tensor, Problem> {
     let square = centre(photo)?;
-    let values: Vec<f32> = (0..3)
-        .flat_map(|channel| square.iter().skip(channel).step_by(3))
-        .map(|&value| (f32::from(value) - MEAN) / SCALE)
-        .collect();
+    let (pixels, _) = square.as_chunks::<3>();
+    let mut values = Vec::with_capacity(square.len());
+    for channel in 0..3 {
+        values.extend(pixels.iter().map(|pixel| (f32::from(pixel[channel]) - MEAN) / SCALE));
+    }
     Ok(Tensor::fp32("input", &[1, 3, SIDE.into(), SIDE.into()], &values)?)
 }
 
@@ -61,5 +62,5 @@ pub fn centre(photo: &Picture) -> Result<Vec<u8>, Problem> {
     resizer
         .resize_typed(&narrow, &mut square, &filter.crop(0.0, top, SIDE.into(), side))
         .map_err(|error| refused(&error))?;
-    Ok(square.pixels().iter().flat_map(|pixel| pixel.0).collect())
+    Ok(square.pixels().iter().map(|pixel| pixel.0).collect::<Vec<_>>().into_flattened())
 }

@@ -95,7 +95,7 @@ unsafe fn run(
     }
 }
 
-/// Eight channels at `P` places. How it is written is for Cranelift, as in [`crate::tile::multiply`].
+/// Eight channels at `P` places. How it is written is for Cranelift, as in the tiles of a product.
 ///
 /// # Safety
 ///

@@ -10,7 +10,7 @@ const CHAINS: usize = 10;
 /// Does `rounds` rounds of multiply-adds on registers, and gives how many operations on numbers that was: two for each
 /// multiply-add.
 ///
-/// The loop may be left after each round, as in [`crate::tile::multiply`], so that all chains go on side by side.
+/// The loop may be left after each round, as in the tiles of a product, so that all chains go on side by side.
 pub fn peak(rounds: usize) -> u64 {
     let factor = F32x4::splat(black_box(0.999));
     let summand = F32x4::splat(black_box(0.001));

@@ -268,7 +268,7 @@ unsafe fn store(tile: &[Row], to: &OutputStoreKer) {
             }
         } else if to.row_byte_stride == NUMBER {
             for (part, rows) in tile.chunks_exact(ROWS).enumerate() {
-                for half in 0..2 {
+                for half in [0, 1] {
                     let columns = F32x4::transpose(std::array::from_fn(|row| rows[row][half]));
                     for (index, column) in columns.into_iter().enumerate() {
                         let at = to.ptr.offset(to.col_byte_stride * (4 * half + index) as isize);

@@ -80,7 +80,7 @@ macro_rules! elements {
         /// There are other than as many values as the shape says.
         pub fn $make(name: &str, shape: &[u64], values: &[$type]) -> Result<Tensor, TensorError> {
             check_length(name, shape, values.len())?;
-            let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let data = values.iter().map(|value| value.to_le_bytes()).collect::<Vec<_>>().into_flattened();
             Ok(Tensor { name: name.to_owned(), datatype: Datatype::$datatype, shape: shape.to_vec(), data })
         }
 
