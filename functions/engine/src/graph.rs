@@ -58,6 +58,15 @@ impl Graph {
         if value.datum_type() == wanted { Ok(value) } else { Ok(value.cast_to_dt(wanted)?.into_owned()) }
     }
 
+    /// The part of an input that the plan takes at a time.
+    pub fn first_item(&self, input: Tensor) -> TractResult<TValue> {
+        if !self.per_item || input.shape()[0] == 1 {
+            return Ok(input.into_tvalue());
+        }
+        ensure!(input.shape()[0] > 0, "there is no item in the batch");
+        Ok(input.slice(0, 0, 1)?.into_tvalue())
+    }
+
     /// Runs the plan on each item of a batch, and puts the outputs together.
     fn run_per_item(&self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
         let sizes = inputs.iter().map(|input| input.shape()[0]);

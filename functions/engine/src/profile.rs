@@ -14,6 +14,7 @@ use std::hint::black_box;
 use samara_protocol::Datatype;
 use serde::{Deserialize, Serialize};
 use tract_nnef::internal::*;
+use tract_nnef::tract_core::ops::matmul::optimized::OptMatMul;
 
 use crate::graph::Graph;
 use crate::tensor;
@@ -42,10 +43,12 @@ struct Operator {
     name: String,
     /// What kind of operator it is.
     kind: String,
+    /// The kernels that it may run, where it is a product of matrices.
+    kernels: Vec<String>,
     nanoseconds: u64,
     /// Floating-point operations, where the operator tells: two for each multiply-add.
     flops: u64,
-    /// Bytes of inputs, weights among them, and of outputs.
+    /// Bytes of inputs and outputs. What is packed for a kernel, as weights are, does not count.
     bytes: u64,
     outputs: Vec<Vec<usize>>,
 }
@@ -63,7 +66,7 @@ extern "C" fn no_clock() -> u64 {
 }
 
 fn now() -> u64 {
-    // Behind a box, so that the compiler does not know which function it is.
+    // Behind `black_box`, so that the compiler does not know which function it is.
     let clock: Clock = black_box(no_clock);
     clock()
 }
@@ -81,7 +84,7 @@ extern "C" fn samara_peak(rounds: usize) -> u64 {
     samara_kernels::peak(black_box(rounds))
 }
 
-/// Profiles `graph`. `argument` is the length of its head as a little-endian `u32`, the head, and the data.
+/// Profiles `graph`; where it takes the items of a batch one by one, on the first of them. `argument` is the length of its head as a little-endian `u32`, the head, and the data.
 pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
     let (length, rest) = argument.split_first_chunk::<4>().context("there is no head")?;
     let (head, mut data) =
@@ -92,7 +95,8 @@ pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
         let size = input.datatype.size().context("strings cannot be profiled")?;
         let (bytes, rest) = data.split_at_checked(elements as usize * size).context("the data is cut off")?;
         data = rest;
-        Ok(graph.adapt(index, tensor::from_bytes(input.datatype, &input.shape, bytes)?)?.into_tvalue())
+        let value = graph.adapt(index, tensor::from_bytes(input.datatype, &input.shape, bytes)?)?;
+        graph.first_item(value)
     });
     let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
     let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX };
@@ -144,6 +148,10 @@ fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: 
     Ok(Operator {
         name: node.name.clone(),
         kind: node.op.name().into_owned(),
+        kernels: match node.op_as::<OptMatMul>() {
+            Some(product) => product.mmm.iter().map(|kernel| kernel.name().to_owned()).collect(),
+            None => Vec::new(),
+        },
         nanoseconds: 0,
         flops,
         bytes: inputs.iter().map(|input| bytes(input)).sum(),
@@ -151,7 +159,7 @@ fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: 
     })
 }
 
-/// The bytes of a tensor's elements; of packed weights, as if they were not packed.
+/// The bytes of a tensor's elements.
 fn bytes(tensor: &Tensor) -> u64 {
     (tensor.volume() * tensor.datum_type().size_of()) as u64
 }

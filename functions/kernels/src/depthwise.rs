@@ -11,9 +11,6 @@ use crate::vector::F32x4;
 /// Places that are summed up together.
 const PLACES: usize = 4;
 
-/// Channels that are summed up together.
-const CHANNELS: usize = 8;
-
 /// How many taps are done between two turns of the loop. A filter of 3 × 3 needs no turn.
 const TAPS: usize = 9;
 
@@ -65,25 +62,20 @@ unsafe fn run(
     out_stride: isize,
 ) {
     let filter = Filter { weights, stride, taps, offsets, in_stride, out_stride };
-    let in_blocks = if taps.is_empty() { 0 } else { channels - channels % CHANNELS };
+    let counted = if taps.is_empty() { 0 } else { channels };
     // SAFETY: as the caller says, of which each block is a part.
     unsafe {
-        for channel in (0..in_blocks).step_by(CHANNELS) {
-            let filter = Filter { weights: weights.add(channel), ..filter };
-            let (input, output, bias) = (input.add(channel), output.add(channel), bias.add(channel));
-            let mut place = 0;
-            while place + PLACES <= length {
-                let at = place as isize;
-                block::<PLACES>(input.offset(at * in_stride), output.offset(at * out_stride), &filter, bias);
-                place += PLACES;
-            }
-            for place in place..length {
-                let at = place as isize;
-                block::<1>(input.offset(at * in_stride), output.offset(at * out_stride), &filter, bias);
-            }
+        let mut channel = 0;
+        while channel + 8 <= counted {
+            row::<2>(input.add(channel), output.add(channel), &filter.at(channel), bias.add(channel), length);
+            channel += 8;
+        }
+        if channel + 4 <= counted {
+            row::<1>(input.add(channel), output.add(channel), &filter.at(channel), bias.add(channel), length);
+            channel += 4;
         }
         for place in 0..length as isize {
-            for channel in in_blocks..channels {
+            for channel in channel..channels {
                 let mut sum = *bias.add(channel);
                 for (&tap, &offset) in taps.iter().zip(offsets) {
                     let x = *input.offset(place * in_stride + offset).add(channel);
@@ -95,27 +87,72 @@ unsafe fn run(
     }
 }
 
-/// Eight channels at `P` places. How it is written is for Cranelift, as in the tiles of a product.
+impl Filter<'_> {
+    /// The same from another channel on.
+    fn at(&self, channel: usize) -> Self {
+        Filter { weights: self.weights.wrapping_add(channel), ..*self }
+    }
+}
+
+/// `V` vectors of channels at all places of a row.
+///
+/// # Safety
+///
+/// As for [`run`], with at least one tap.
+unsafe fn row<const V: usize>(
+    input: *const f32,
+    output: *mut f32,
+    filter: &Filter<'_>,
+    bias: *const f32,
+    length: usize,
+) {
+    let mut place = 0;
+    // SAFETY: as the caller says.
+    unsafe {
+        while place + PLACES <= length {
+            let at = place as isize;
+            block::<PLACES, V>(
+                input.offset(at * filter.in_stride),
+                output.offset(at * filter.out_stride),
+                filter,
+                bias,
+            );
+            place += PLACES;
+        }
+        for place in place..length {
+            let at = place as isize;
+            block::<1, V>(input.offset(at * filter.in_stride), output.offset(at * filter.out_stride), filter, bias);
+        }
+    }
+}
+
+/// `V` vectors of channels at `P` places. How it is written is for Cranelift, as in the tiles of a product.
 ///
 /// # Safety
 ///
 /// As for [`run`], with at least one tap.
 #[inline(never)]
-unsafe fn block<const P: usize>(input: *const f32, output: *mut f32, filter: &Filter<'_>, bias: *const f32) {
+unsafe fn block<const P: usize, const V: usize>(
+    input: *const f32,
+    output: *mut f32,
+    filter: &Filter<'_>,
+    bias: *const f32,
+) {
     let Filter { weights, stride, taps, offsets, in_stride, out_stride } = *filter;
     let mut remaining = taps.len();
     let (mut taps, mut offsets) = (taps.as_ptr(), offsets.as_ptr());
     // SAFETY: as the caller says.
     unsafe {
-        let mut sums = [[F32x4::load(bias), F32x4::load(bias.add(4))]; P];
+        let mut sums = [load::<V>(bias); P];
         macro_rules! steps {
             ($($step:literal)*) => {$(
                 let of_tap = weights.add(*taps.add($step) * stride);
-                let factors = [F32x4::load(of_tap), F32x4::load(of_tap.add(4))];
+                let factors = load::<V>(of_tap);
                 let mut at = input.offset(*offsets.add($step));
                 for sums in &mut sums {
-                    sums[0] = F32x4::load(at).mul_add(factors[0], sums[0]);
-                    sums[1] = F32x4::load(at.add(4)).mul_add(factors[1], sums[1]);
+                    for ((sum, x), factor) in sums.iter_mut().zip(load::<V>(at)).zip(factors) {
+                        *sum = x.mul_add(factor, *sum);
+                    }
                     at = at.wrapping_offset(in_stride);
                 }
                 remaining -= 1;
@@ -131,11 +168,21 @@ unsafe fn block<const P: usize>(input: *const f32, output: *mut f32, filter: &Fi
         }
         let mut to = output;
         for sums in sums {
-            sums[0].store(to);
-            sums[1].store(to.add(4));
+            for (index, sum) in sums.into_iter().enumerate() {
+                sum.store(to.add(4 * index));
+            }
             to = to.wrapping_offset(out_stride);
         }
     }
+}
+
+/// # Safety
+///
+/// There are `V` vectors at `from`.
+#[inline(always)]
+unsafe fn load<const V: usize>(from: *const f32) -> [F32x4; V] {
+    // SAFETY: as the caller says.
+    std::array::from_fn(|index| unsafe { F32x4::load(from.add(4 * index)) })
 }
 
 #[cfg(test)]
@@ -208,7 +255,9 @@ mod tests {
     fn tract_finds_it_first() {
         let routines = inventory::iter::<Routine>()
             .filter(|routine| routine.func == Func::DepthwiseC && routine.arch == Some(Arch::Wasm32Simd128));
-        let best = routines.max_by_key(|routine| routine.boost).expect("it is registered");
+        let routines: Vec<_> = routines.collect();
+        assert!(routines.len() > 1, "tract has one of its own");
+        let best = routines.iter().max_by_key(|routine| routine.boost).expect("it is registered");
         assert_eq!(best.name(), "samara_depthwise_c_f32");
     }
 }

@@ -5,7 +5,7 @@ use tract_linalg::isa::{Arch, IsaReq};
 use tract_linalg::routines::{Func, Routine, RoutineFactory};
 use tract_linalg::{BinFn, BinOp};
 
-use crate::vector::F32x4;
+use crate::vector::{F32x4, larger, smaller};
 
 /// Numbers that are done between two turns of a loop.
 const BLOCK: usize = 32;
@@ -69,16 +69,6 @@ register! {
     SubF, "samara_subf_by_scalar_f32", "samara_unicast_subf_f32", |x, y| y - x, |x, y| y - x;
 }
 
-/// As the vectors' minimum: NaN where one is.
-fn smaller(x: f32, y: f32) -> f32 {
-    if x.is_nan() || y.is_nan() { f32::NAN } else { x.min(y) }
-}
-
-/// As the vectors' maximum: NaN where one is.
-fn larger(x: f32, y: f32) -> f32 {
-    if x.is_nan() || y.is_nan() { f32::NAN } else { x.max(y) }
-}
-
 #[inline(always)]
 fn with_one(left: &mut [f32], right: f32, vectors: impl Fn(F32x4, F32x4) -> F32x4, numbers: impl Fn(f32, f32) -> f32) {
     let vector = F32x4::splat(right);
@@ -132,7 +122,8 @@ mod tests {
         let routines = inventory::iter::<Routine>().filter(|routine| {
             (routine.func, routine.dt(), routine.arch) == (func, DatumType::F32, Some(Arch::Wasm32Simd128))
         });
-        let best = routines.max_by_key(|routine| routine.boost).expect("it is registered");
+        let routines: Vec<_> = routines.collect();
+        let best = routines.iter().max_by_key(|routine| routine.boost).expect("it is registered");
         assert!(best.name().starts_with("samara_"), "{}", best.name());
         match best.factory {
             RoutineFactory::BinF32 { make, .. } => make(),
@@ -170,11 +161,32 @@ mod tests {
         }
     }
 
+    /// Numbers of which any order tells something else.
+    const SPECIAL: [f32; 6] = [f32::NAN, 0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, 1.0];
+
     #[test]
-    fn what_is_not_a_number_stays_that_wherever_it_is() {
+    fn special_numbers_are_the_same_in_vectors_and_behind_them() {
         for operation in [BinOp::Min, BinOp::Max] {
-            let left = vec![f32::NAN; BLOCK + 1];
-            assert!(done(Func::BinByScalar(operation), &left, tensor0(1.0_f32)).iter().all(|x| x.is_nan()));
+            for left in SPECIAL {
+                for right in SPECIAL {
+                    let numbers = [left; BLOCK + 1];
+                    let results = [
+                        done(Func::BinByScalar(operation), &numbers, tensor0(right)),
+                        done(Func::BinUnicast(operation), &numbers, tensor1(&[right; BLOCK + 1])),
+                    ];
+                    let expected = match operation {
+                        BinOp::Min => smaller(left, right),
+                        _ => larger(left, right),
+                    };
+                    for x in results.iter().flatten() {
+                        assert_eq!(x.is_nan(), left.is_nan() || right.is_nan(), "{operation:?} of {left} and {right}");
+                        assert!(
+                            x.is_nan() || x.to_bits() == expected.to_bits(),
+                            "{operation:?} of {left} and {right}: {x}"
+                        );
+                    }
+                }
+            }
         }
     }
 

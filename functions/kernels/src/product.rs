@@ -66,7 +66,8 @@ inventory::submit! {
     }
 }
 
-/// The kernel for a product. Products with a vector have other kernels, of tract's.
+/// The kernel for a product. Products with a vector have other kernels, of tract's. Where it does not know the columns yet, tract
+/// does not ask, but takes the largest kernels for vectors and for matrices that share a panel: those of 32 rows.
 fn preferred(_: &IsaSet, accumulator: DatumType, query: &Query, _: &[Suitable]) -> Option<&'static str> {
     if accumulator != DatumType::F32 || query.n == Some(1) {
         return None;

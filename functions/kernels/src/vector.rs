@@ -61,13 +61,13 @@ impl F32x4 {
         F32x4(imp::mul_add(self.0, factor.0, summand.0))
     }
 
-    /// The larger of each two; NaN where one is NaN, as ONNX's Relu and Clip have it.
+    /// The larger of each two, as [`larger`] tells it.
     #[inline(always)]
     pub fn max(self, other: F32x4) -> F32x4 {
         F32x4(imp::max(self.0, other.0))
     }
 
-    /// The smaller of each two.
+    /// The smaller of each two, as [`smaller`] tells it.
     #[inline(always)]
     pub fn min(self, other: F32x4) -> F32x4 {
         F32x4(imp::min(self.0, other.0))
@@ -89,6 +89,28 @@ impl F32x4 {
     #[inline(always)]
     pub fn to_array(self) -> [f32; 4] {
         imp::to_array(self.0)
+    }
+}
+
+/// The larger of two: NaN where one is NaN, and 0 where they are 0 and -0, as WebAssembly has it.
+pub fn larger(x: f32, y: f32) -> f32 {
+    if x.is_nan() || y.is_nan() {
+        f32::NAN
+    } else if x == y {
+        f32::from_bits(x.to_bits() & y.to_bits())
+    } else {
+        x.max(y)
+    }
+}
+
+/// The smaller of two: NaN where one is NaN, and -0 where they are 0 and -0, as WebAssembly has it.
+pub fn smaller(x: f32, y: f32) -> f32 {
+    if x.is_nan() || y.is_nan() {
+        f32::NAN
+    } else if x == y {
+        f32::from_bits(x.to_bits() | y.to_bits())
+    } else {
+        x.min(y)
     }
 }
 
@@ -250,13 +272,11 @@ mod imp {
     }
 
     pub fn max(x: F32x4, other: F32x4) -> F32x4 {
-        let larger = |x: f32, other: f32| if x.is_nan() || other.is_nan() { f32::NAN } else { x.max(other) };
-        std::array::from_fn(|lane| larger(x[lane], other[lane]))
+        std::array::from_fn(|lane| super::larger(x[lane], other[lane]))
     }
 
     pub fn min(x: F32x4, other: F32x4) -> F32x4 {
-        let smaller = |x: f32, other: f32| if x.is_nan() || other.is_nan() { f32::NAN } else { x.min(other) };
-        std::array::from_fn(|lane| smaller(x[lane], other[lane]))
+        std::array::from_fn(|lane| super::smaller(x[lane], other[lane]))
     }
 
     pub fn add(x: F32x4, other: F32x4) -> F32x4 {

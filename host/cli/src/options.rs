@@ -217,7 +217,8 @@ pub struct BenchOptions {
     /// An input's tensor, in NumPy's format. Repeatable [default: zeros, in the shapes that it was compiled with].
     #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
     pub input: Vec<(String, PathBuf)>,
-    /// Take the time of each operator too. Its engine gets a clock for it, which it has nowhere else.
+    /// Take the time of each operator too, for as long again; of a batch that is computed one by one, for the first item. The
+    /// engine gets a clock for it, which it has nowhere else.
     #[arg(long)]
     pub profile: bool,
     /// How long to measure, in seconds.

@@ -9,4 +9,4 @@ mod latency;
 mod operators;
 
 pub use latency::{Latency, Quantiles, latency};
-pub use operators::{Operator, Profile, ProfileError, operators};
+pub use operators::{Operator, Profile, ProfileError, check, operators};

@@ -4,13 +4,15 @@
 //! exports: one entry of that is a clock that stands still, and is replaced by one that goes. The engine then takes the time
 //! of each operator itself, in an instance of its own.
 
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use samara_artifact::core_module;
 use samara_protocol::{Datatype, InputTensor};
-use samara_runtime::{CodeCache, CodeKey, Config};
+use samara_runtime::{CodeCache, CodeKey, Config, Limits};
 use serde::{Deserialize, Serialize};
-use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store};
+use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store, StoreLimits, StoreLimitsBuilder};
 
 /// Where the time of an inference goes.
 #[derive(Clone, Debug, Serialize)]
@@ -31,11 +33,13 @@ pub struct Operator {
     pub name: String,
     /// What kind of operator it is.
     pub kind: String,
+    /// The kernels that it may run, where it is a product of matrices.
+    pub kernels: Vec<String>,
     /// The least that it took.
     pub nanoseconds: u64,
     /// Floating-point operations, where the operator tells: two for each multiply-add.
     pub flops: u64,
-    /// Bytes of its inputs, weights among them, and of its outputs.
+    /// Bytes of its inputs and outputs. What is packed for a kernel, as weights are, does not count.
     pub bytes: u64,
     /// The shapes of its outputs.
     pub outputs: Vec<Vec<usize>>,
@@ -89,7 +93,8 @@ struct Reply {
 }
 
 /// Profiles the model in a component on `inputs`, which are all of its inputs in its order: `runs` runs, of which the
-/// fastest counts, after one that does not. The machine code is kept in `cache`.
+/// fastest counts, after one that does not. The machine code is kept in `cache`. An instance may use as much memory as
+/// `limits` say, and for each run as much time.
 ///
 /// # Errors
 ///
@@ -98,13 +103,12 @@ pub fn operators(
     component: &[u8],
     inputs: &[InputTensor<'_>],
     runs: usize,
+    limits: &Limits,
     cache: Option<&CodeCache>,
 ) -> Result<Profile, ProfileError> {
-    let core = core_module(component, PROFILE)?.ok_or(ProfileError::NoEngine)?;
-    if inputs.iter().any(|input| input.datatype == Datatype::Bytes) {
-        return Err(ProfileError::Strings);
-    }
-    let mut guest = Guest::new(core, cache).map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
+    let core = check(component, inputs)?;
+    let mut guest =
+        Guest::new(core, limits, runs, cache).map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
     let head = Request {
         inputs: inputs.iter().map(|input| Input { datatype: input.datatype, shape: &input.shape }).collect(),
         runs: runs.saturating_add(1),
@@ -120,14 +124,28 @@ pub fn operators(
     Ok(Profile { operators, nanoseconds, peak_gflops })
 }
 
+/// Whether the model in a component can be profiled on inputs like these: its engine's core module.
+///
+/// # Errors
+///
+/// [`ProfileError`] says what is wrong with the component or its inputs.
+pub fn check<'a>(component: &'a [u8], inputs: &[InputTensor<'_>]) -> Result<&'a [u8], ProfileError> {
+    if inputs.iter().any(|input| input.datatype == Datatype::Bytes) {
+        return Err(ProfileError::Strings);
+    }
+    core_module(component, PROFILE)?.ok_or(ProfileError::NoEngine)
+}
+
 /// An engine with its model, without the component around it.
 struct Guest {
-    store: Store<()>,
+    store: Store<StoreLimits>,
     instance: Instance,
+    /// Ends the thread that would stop it.
+    _running: mpsc::Sender<()>,
 }
 
 impl Guest {
-    fn new(core: &[u8], cache: Option<&CodeCache>) -> wasmtime::Result<Guest> {
+    fn new(core: &[u8], limits: &Limits, runs: usize, cache: Option<&CodeCache>) -> wasmtime::Result<Guest> {
         let engine = Engine::new(&Config::code_generation())?;
         let key = CodeKey::of_content(&engine, core);
         let module = match cache.and_then(|cache| cache.module(&engine, &key)) {
@@ -140,8 +158,10 @@ impl Guest {
                 module
             }
         };
-        let mut store = Store::new(&engine, ());
-        store.set_epoch_deadline(u64::MAX / 2);
+        let mut store = Store::new(&engine, StoreLimitsBuilder::new().memory_size(limits.memory_bytes).build());
+        store.limiter(|limits| limits);
+        store.set_epoch_deadline(1);
+        let running = stop_after(&engine, limits.deadline.saturating_mul(u32::try_from(runs).unwrap_or(u32::MAX)));
         let mut linker = Linker::new(&engine);
         // What serving HTTP imports.
         linker.define_unknown_imports_as_traps(&module)?;
@@ -153,7 +173,7 @@ impl Guest {
         let begin = Instant::now();
         let clock = Func::wrap(&mut store, move || u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
         table.set(&mut store, u64::from(place), Ref::Func(Some(clock)))?;
-        Ok(Guest { store, instance })
+        Ok(Guest { store, instance, _running: running })
     }
 
     fn profile(&mut self, argument: &[u8]) -> Result<Vec<u8>, ProfileError> {
@@ -189,4 +209,16 @@ impl Guest {
         }
         Ok(best)
     }
+}
+
+/// Stops what runs in an engine when the time is over, unless what is given back is dropped before.
+fn stop_after(engine: &Engine, time: Duration) -> mpsc::Sender<()> {
+    let (running, stopped) = mpsc::channel();
+    let engine = engine.clone();
+    thread::spawn(move || {
+        if stopped.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
+            engine.increment_epoch();
+        }
+    });
+    running
 }

@@ -195,7 +195,8 @@ impl Service {
     }
 }
 
-/// The whole of a body: the one frame that it comes in, or what the frames hold in one place of `expected` bytes.
+/// The whole of a body: the one frame that it comes in, or what the frames hold in one place. That grows towards `expected`
+/// bytes as they come, and by no more than has come: a client may announce what it never sends.
 async fn collect(
     mut body: Limited<Incoming>,
     expected: usize,
@@ -209,8 +210,12 @@ async fn collect(
             continue;
         }
         if whole.is_empty() {
-            whole.reserve(expected.max(first.len() + data.len()));
             whole.extend_from_slice(&std::mem::take(&mut first));
+        }
+        let room = whole.capacity() - whole.len();
+        if room < data.len() {
+            let remaining = expected.saturating_sub(whole.len());
+            whole.reserve(remaining.min(whole.len()).max(data.len()));
         }
         whole.extend_from_slice(&data);
     }

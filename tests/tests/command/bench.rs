@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use samara_tests::onnx::{Graph, Size, Type};
 use samara_tests::samara::{self, Run, assert_says};
 use samara_tests::tensor::Tensor;
 use samara_tests::{guests, models, npy};
@@ -44,10 +45,15 @@ fn a_profile_has_every_operator_with_its_time_and_its_work() {
     assert!(0 < sum("nanoseconds") && sum("nanoseconds") <= 2 * number(&profile["nanoseconds"]), "{profile}");
     let products: Vec<&Value> = operators.iter().filter(|operator| operator["kind"] == "OptMatMul").collect();
     assert_eq!(products.len(), 4, "two convolutions and two dense layers: {profile}");
+    for convolution in &products[..2] {
+        let kernels = convolution["kernels"].as_array().unwrap();
+        assert!(kernels.iter().all(|kernel| kernel.as_str().unwrap().starts_with("samara_f32_")), "{convolution}");
+    }
     // 2 · 16 · 9 · 28², 2 · 32 · 16 · 9 · 14², 2 · 1568 · 64 and 2 · 64 · 10.
     let flops: u64 = products.iter().map(|operator| number(&operator["flops"])).sum();
     assert_eq!(flops, 225_792 + 1_806_336 + 200_704 + 1_280);
     assert_eq!(products.last().unwrap()["outputs"], serde_json::json!([[1, 10]]));
+    // This time, the machine code of the engine comes from the cache.
     let text = bench(&component, &["--profile"]).succeeds();
     assert_says(&text.stdout, &["operators", "GFLOP/s", "share", "x OptMatMul"]);
 }
@@ -65,6 +71,18 @@ fn inputs_can_be_given() {
 }
 
 #[test]
+fn a_batch_is_profiled() {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("image.npy");
+    npy::write(&file, &Tensor::fp32("image", &[3, 1, 28, 28], &[0.5; 3 * 28 * 28]));
+    let input = format!("image={}", file.display());
+    let component = models::compiled("fashion-cnn-of-any-batch", &models::card("fashion-cnn").onnx(), &[]);
+    let json = bench(&component, &["--input", &input, "--profile", "--json"]).succeeds().json();
+    let operators = json["profile"]["operators"].as_array().unwrap();
+    assert_eq!(operators.last().unwrap()["outputs"], serde_json::json!([[3, 10]]));
+}
+
+#[test]
 fn what_cannot_be_measured_says_why() {
     let directory = tempdir().unwrap();
     let component = guests::write(directory.path(), "echoes", "echoes");
@@ -75,5 +93,14 @@ fn what_cannot_be_measured_says_why() {
     bench(&component, &["--input", &input]).succeeds();
     // Another maker's guest has no engine that could be asked.
     assert_says(&bench(&component, &["--input", &input, "--profile"]).fails(), &["engine", "samara compile"]);
+    let text = Graph::new().input("x", Type::String, &[Size(1)]).output("y", Type::String, &[Size(1)]).node(
+        "Identity",
+        &["x"],
+        &["y"],
+    );
+    let text = models::compiled_graph("text", &text, &[]);
+    assert_says(&bench(&text, &["--profile"]).fails(), &["strings"]);
+    let little = ["--profile", "--memory-mib", "1"];
+    assert_says(&bench(&models::twice(), &little).fails(), &["memory"]);
     assert_says(&bench(Path::new("nowhere.wasm"), &[]).fails(), &["nowhere.wasm"]);
 }

@@ -48,14 +48,21 @@ pub fn run(arguments: &BenchOptions) -> Result<()> {
         !arguments.profile || model.graph().is_none(),
         "--profile tells of operators that run in WebAssembly, and the host runs this model"
     );
+    // What is wrong is said before anything is measured.
+    let component = if arguments.profile {
+        let component = std::fs::read(&arguments.model).with_context(|| arguments.model.display().to_string())?;
+        samara_profile::check(&component, &inputs)?;
+        Some(component)
+    } else {
+        None
+    };
     let time = Duration::from_secs(arguments.seconds.into());
     let latency = samara_profile::latency(&model, &inputs, time)?;
-    let profile = if arguments.profile {
-        let component = std::fs::read(&arguments.model)?;
+    let profile = if let Some(component) = component {
         let runs = time.as_nanos() / u128::from(latency.reused.p50_ns.max(1));
         let runs = usize::try_from(runs).unwrap_or(usize::MAX).clamp(*RUNS.start(), *RUNS.end());
         let cache = config.open_cache();
-        Some(samara_profile::operators(&component, &inputs, runs, cache.as_ref())?)
+        Some(samara_profile::operators(&component, &inputs, runs, &config.limits, cache.as_ref())?)
     } else {
         None
     };
@@ -82,13 +89,18 @@ fn zeros(manifest: &Manifest) -> Result<Vec<InputTensor<'static>>> {
     }
     let zeros = |(spec, shape): (&TensorSpec, &Vec<u64>)| {
         let elements = samara_protocol::element_count(shape).and_then(|count| usize::try_from(count).ok());
+        // An element of BYTES is its length before its bytes: an empty string is a length of zero.
         let size = spec.datatype.size().unwrap_or(4);
-        let bytes = elements.and_then(|elements| elements.checked_mul(size));
+        let bytes =
+            elements.and_then(|elements| elements.checked_mul(size)).context("an input is larger than memory")?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(bytes).with_context(|| format!("input {:?} is larger than memory", spec.name))?;
+        data.resize(bytes, 0);
         Ok(InputTensor {
             name: spec.name.clone().into(),
             datatype: spec.datatype,
             shape: shape.clone(),
-            data: vec![0; bytes.context("an input is larger than memory")?].into(),
+            data: data.into(),
         })
     };
     inputs.iter().zip(sample).map(zeros).collect()
@@ -112,7 +124,7 @@ fn show_latency(latency: &Latency) {
 }
 
 fn show_profile(profile: &Profile) {
-    let total: u64 = profile.operators.iter().map(|operator| operator.nanoseconds).sum();
+    let total = profile.operators.iter().map(|operator| operator.nanoseconds).fold(0, u64::saturating_add);
     println!(
         "{} operators, {}, of {} for the fastest run; peak of this CPU: {:.1} GFLOP/s",
         profile.operators.len(),
@@ -131,7 +143,7 @@ fn show_profile(profile: &Profile) {
     };
     head("kind");
     for (kind, sum) in kinds {
-        println!("{}  {} x {kind}", sum.row(total, profile.peak_gflops), sum.count);
+        println!("{}  {} x {}", sum.row(total, profile.peak_gflops), sum.count, kind.escape_debug());
     }
     head("operator");
     let mut slowest: Vec<&Operator> = profile.operators.iter().collect();
@@ -140,6 +152,7 @@ fn show_profile(profile: &Profile) {
         let mut sum = Sum::default();
         sum.add(operator);
         let Operator { kind, name, outputs, .. } = operator;
+        let (kind, name) = (kind.escape_debug(), name.escape_debug());
         println!("{}  {kind} {name} {outputs:?}", sum.row(total, profile.peak_gflops));
     }
 }
@@ -156,9 +169,9 @@ struct Sum {
 impl Sum {
     fn add(&mut self, operator: &Operator) {
         self.count += 1;
-        self.nanoseconds += operator.nanoseconds;
-        self.flops += operator.flops;
-        self.bytes += operator.bytes;
+        self.nanoseconds = self.nanoseconds.saturating_add(operator.nanoseconds);
+        self.flops = self.flops.saturating_add(operator.flops);
+        self.bytes = self.bytes.saturating_add(operator.bytes);
     }
 
     fn row(&self, total: u64, peak_gflops: f64) -> String {

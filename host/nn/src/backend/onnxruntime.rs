@@ -291,8 +291,8 @@ impl Graph {
         let taken = outputs.into_iter().map(|output| {
             let tensor = output.into_tensor(self)?;
             // An output that is an input's own is that input's value.
-            let is_borrowed = data.iter().any(|data| data.contains(tensor.data.as_ptr()));
-            Ok(if is_borrowed { Tensor { data: Bytes::copy_from_slice(&tensor.data), ..tensor } } else { tensor })
+            let is_in_an_input = data.iter().any(|data| data.contains(tensor.data.as_ptr()));
+            Ok(if is_in_an_input { Tensor { data: Bytes::copy_from_slice(&tensor.data), ..tensor } } else { tensor })
         });
         taken.collect::<Result<_, _>>().map_err(explain)
     }
