@@ -33,7 +33,7 @@ struct Input {
 #[derive(Deserialize)]
 struct Request {
     inputs: Vec<Input>,
-    /// How often to run; the least time of each operator counts.
+    /// How often to run after a first time, which describes the operators; the least time of each counts.
     runs: usize,
 }
 
@@ -84,7 +84,9 @@ extern "C" fn samara_peak(rounds: usize) -> u64 {
     samara_kernels::peak(black_box(rounds))
 }
 
-/// Profiles `graph`; where it takes the items of a batch one by one, on the first of them. `argument` is the length of its head as a little-endian `u32`, the head, and the data.
+/// Profiles `graph`; where it takes the items of a batch one by one, on the first of them.
+///
+/// `argument` is the length of its head as a little-endian `u32`, the head, and the data.
 pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
     let (length, rest) = argument.split_first_chunk::<4>().context("there is no head")?;
     let (head, mut data) =
@@ -100,7 +102,7 @@ pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
     });
     let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
     let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX };
-    for run in 0..runs.max(1) {
+    for run in 0..=runs.max(1) {
         let mut state = graph.plan().spawn()?;
         let mut position = 0;
         let start = now();
@@ -125,7 +127,6 @@ pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
             position += 1;
             TractResult::Ok(outputs)
         })?;
-        // The first run also describes the operators.
         if run > 0 {
             report.nanoseconds = report.nanoseconds.min(now() - start);
         }

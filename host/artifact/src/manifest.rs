@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use samara_protocol::{ModelMetadata, TensorSpec};
+use samara_protocol::{InputTensor, ModelMetadata, TensorSpec, element_count};
 use serde::{Deserialize, Serialize};
 use wasm_encoder::{CustomSection, Encode, Section};
 use wasmparser::{Parser, Payload};
@@ -123,6 +123,15 @@ impl Manifest {
         }
     }
 
+    /// Zeros, or empty strings, in the shapes of `sample`. None where it has not one for each input, or one that is larger than
+    /// memory.
+    pub fn sample_inputs(&self) -> Option<Vec<InputTensor<'static>>> {
+        if self.sample.len() != self.inputs.len() {
+            return None;
+        }
+        self.inputs.iter().zip(&self.sample).map(|(spec, shape)| zeros(spec, shape)).collect()
+    }
+
     /// Appends this manifest to the bytes of a component.
     pub fn append_to(&self, component: &mut Vec<u8>) -> Result<(), ManifestError> {
         let json = serde_json::to_vec(self).map_err(|error| ManifestError::Unreadable(error.to_string()))?;
@@ -198,6 +207,21 @@ impl FromStr for Simd {
             _ => Err(format!("unknown vector instructions {text:?}: relaxed or baseline")),
         }
     }
+}
+
+fn zeros(spec: &TensorSpec, shape: &[u64]) -> Option<InputTensor<'static>> {
+    let elements = usize::try_from(element_count(shape)?).ok()?;
+    // An element of BYTES is its length before its bytes: an empty string is a length of zero.
+    let bytes = elements.checked_mul(spec.datatype.size().unwrap_or(size_of::<u32>()))?;
+    let mut data = Vec::new();
+    data.try_reserve_exact(bytes).ok()?;
+    data.resize(bytes, 0);
+    Some(InputTensor {
+        name: spec.name.clone().into(),
+        datatype: spec.datatype,
+        shape: shape.to_vec(),
+        data: data.into(),
+    })
 }
 
 #[cfg(test)]
@@ -283,5 +307,17 @@ mod tests {
         Manifest { format: FORMAT + 1, ..manifest() }.append_to(&mut component).expect("append");
         let error = Manifest::read_from(&component).expect_err("a newer format");
         assert!(error.to_string().contains("it has format 2, this version reads 1"), "{error}");
+    }
+
+    #[test]
+    fn a_sample_is_zeros_where_it_fits_the_inputs() {
+        let mut manifest = manifest();
+        let inputs = manifest.sample_inputs().unwrap();
+        assert_eq!(inputs.len(), 1);
+        assert_eq!((inputs[0].shape.as_slice(), inputs[0].data.as_ref()), (&[1, 3][..], &[0; 12][..]));
+        for sample in [vec![], vec![vec![1, 3]; 2], vec![vec![u64::MAX, 2]], vec![vec![1 << 61]]] {
+            manifest.sample = sample;
+            assert_eq!(manifest.sample_inputs(), None, "{:?}", manifest.sample);
+        }
     }
 }

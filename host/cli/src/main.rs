@@ -7,6 +7,7 @@ mod configuration;
 mod format;
 mod functions;
 mod graphs;
+mod model;
 mod npy;
 mod options;
 mod template;

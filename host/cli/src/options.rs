@@ -30,7 +30,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
-    /// Measure a component: fresh and reused instances, and with --profile each of its operators.
+    /// Measure a component: fresh and reused instances, and with --profile each of its operators. Without inputs, on zeros in
+    /// the shapes that it was compiled with.
     Bench(BenchOptions),
     /// Run a program for WASI that asks for graphs: a core module of preview 1, or a component with wasi:cli/run.
     Run(RunOptions),
@@ -191,20 +192,11 @@ pub struct SpinOptions {
 
 #[derive(Debug, Args)]
 pub struct InferOptions {
-    /// The component.
-    pub model: PathBuf,
-    /// An input's tensor, in NumPy's format. Repeatable.
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
-    pub input: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub model: ModelOptions,
     /// A directory for the outputs, one .npy file each.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    #[command(flatten)]
-    pub nn: NnOptions,
-    #[command(flatten)]
-    pub limits: LimitOptions,
-    #[command(flatten)]
-    pub cache: CacheOptions,
     /// Print the outputs as JSON.
     #[arg(long)]
     pub json: bool,
@@ -212,11 +204,8 @@ pub struct InferOptions {
 
 #[derive(Debug, Args)]
 pub struct BenchOptions {
-    /// The component.
-    pub model: PathBuf,
-    /// An input's tensor, in NumPy's format. Repeatable [default: zeros, in the shapes that it was compiled with].
-    #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
-    pub input: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    pub model: ModelOptions,
     /// Take the time of each operator too, for as long again; of a batch that is computed one by one, for the first item. The
     /// engine gets a clock for it, which it has nowhere else.
     #[arg(long)]
@@ -224,15 +213,26 @@ pub struct BenchOptions {
     /// How long to measure, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub seconds: u16,
+    /// Print the measurements as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A model that runs in this process, and on what.
+#[derive(Debug, Args)]
+pub struct ModelOptions {
+    /// The component.
+    #[arg(id = "model", value_name = "MODEL")]
+    pub path: PathBuf,
+    /// An input's tensor, in NumPy's format. Repeatable.
+    #[arg(long, value_name = "NAME=FILE.npy", value_parser = tensor_file)]
+    pub input: Vec<(String, PathBuf)>,
     #[command(flatten)]
     pub nn: NnOptions,
     #[command(flatten)]
     pub limits: LimitOptions,
     #[command(flatten)]
     pub cache: CacheOptions,
-    /// Print the measurements as JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd};
-use samara_protocol::{Datatype, InputTensor, ModelMetadata, PLATFORM, TensorSpec};
+use samara_protocol::{ModelMetadata, PLATFORM, TensorSpec};
 use samara_runtime::{Model, Runtime};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +130,7 @@ pub fn compile<'a>(
         Ok(component)
     })?;
     let model = clock.step(|| runtime.load_bytes(&component).map_err(CompileError::Load))?;
-    let latency = clock.step(|| first_inference(&model, &graph))?;
+    let latency = clock.step(|| first_inference(&model, &manifest))?;
     let inspection = Inspection::of(&component).map_err(|error| CompileError::Encode(error.to_string()))?;
     let report = Report {
         name: options.name.clone(),
@@ -219,33 +219,21 @@ fn manifest(onnx: &OnnxFile, options: &Options, graph: &TypedGraph) -> Manifest 
 }
 
 /// Runs the model on zeros: once to see that it can, and once more for the time, each in a fresh instance.
-fn first_inference(model: &Model, graph: &TypedGraph) -> Result<Duration, CompileError> {
-    let inputs: Vec<InputTensor<'_>> = graph.inputs.iter().zip(&graph.sample).map(zeros).collect();
+fn first_inference(model: &Model, manifest: &Manifest) -> Result<Duration, CompileError> {
+    let inputs = manifest.sample_inputs().ok_or(CompileError::OutOfMemory)?;
     let mut latency = Duration::ZERO;
     for _ in 0..2 {
         let mut instance = model.instantiate().map_err(CompileError::FirstInference)?;
         let start = Instant::now();
         let outputs = instance.infer(&inputs, &[]).map_err(CompileError::FirstInference)?;
         latency = start.elapsed();
-        if outputs.len() != graph.outputs.len() {
+        if outputs.len() != manifest.outputs.len() {
             return Err(CompileError::Encode(format!(
                 "the model gives {} outputs instead of {}",
                 outputs.len(),
-                graph.outputs.len()
+                manifest.outputs.len()
             )));
         }
     }
     Ok(latency)
-}
-
-fn zeros((spec, shape): (&TensorSpec, &Vec<usize>)) -> InputTensor<'static> {
-    let elements: usize = shape.iter().product();
-    // An element of BYTES is its length before its bytes: an empty string is a length of zero.
-    let size = if spec.datatype == Datatype::Bytes { 4 } else { spec.datatype.size().unwrap_or(0) };
-    InputTensor {
-        name: spec.name.clone().into(),
-        datatype: spec.datatype,
-        shape: shape.iter().map(|&size| size as u64).collect(),
-        data: vec![0; elements * size].into(),
-    }
 }

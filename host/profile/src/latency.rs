@@ -71,24 +71,21 @@ pub fn latency(model: &Model, inputs: &[InputTensor<'_>], time: Duration) -> Res
         instantiate: Quantiles::of(instantiate),
         fresh: Quantiles::of(fresh),
         reused: Quantiles::of(again),
-        page_faults: median(faults),
+        page_faults: at(faults, 0.5),
     })
 }
 
 impl Quantiles {
     fn of(samples: &mut [u64]) -> Quantiles {
-        samples.sort_unstable();
-        let at = |share: f64| {
-            let last = samples.len().saturating_sub(1);
-            samples.get((last as f64 * share).round() as usize).copied().unwrap_or(0)
-        };
-        Quantiles { min_ns: at(0.0), p50_ns: at(0.5), p99_ns: at(0.99) }
+        Quantiles { min_ns: at(samples, 0.0), p50_ns: at(samples, 0.5), p99_ns: at(samples, 0.99) }
     }
 }
 
-fn median(samples: &mut [u64]) -> u64 {
+/// The sample that this share of the others is below.
+fn at(samples: &mut [u64], share: f64) -> u64 {
     samples.sort_unstable();
-    samples.get(samples.len() / 2).copied().unwrap_or(0)
+    let last = samples.len().saturating_sub(1);
+    samples.get((last as f64 * share).round() as usize).copied().unwrap_or(0)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -12,7 +12,7 @@ use samara_artifact::core_module;
 use samara_protocol::{Datatype, InputTensor};
 use samara_runtime::{CodeCache, CodeKey, Config, Limits};
 use serde::{Deserialize, Serialize};
-use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store, StoreLimits, StoreLimitsBuilder, Trap};
 
 /// Where the time of an inference goes.
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +60,12 @@ pub enum ProfileError {
     /// The inputs are such that they cannot be told to the engine.
     #[error("inputs of strings cannot be profiled")]
     Strings,
+    /// The engine was stopped.
+    #[error("the runs did not end within the time that is allowed: a deadline of {} ms for each", deadline.as_millis())]
+    Deadline {
+        /// What a run may take.
+        deadline: Duration,
+    },
     /// The engine has failed.
     #[error("the engine failed: {0}")]
     Engine(String),
@@ -111,13 +117,16 @@ pub fn operators(
         Guest::new(core, limits, runs, cache).map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
     let head = Request {
         inputs: inputs.iter().map(|input| Input { datatype: input.datatype, shape: &input.shape }).collect(),
-        runs: runs.saturating_add(1),
+        runs,
     };
     let mut argument = serde_json::to_vec(&head).map_err(|error| ProfileError::Engine(error.to_string()))?;
     let length = u32::try_from(argument.len()).unwrap_or(u32::MAX).to_le_bytes();
     argument.splice(0..0, length);
     inputs.iter().for_each(|input| argument.extend_from_slice(&input.data));
-    let reply = guest.profile(&argument)?;
+    let reply = guest.profile(&argument).map_err(|error| match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => ProfileError::Deadline { deadline: limits.deadline },
+        _ => ProfileError::Engine(format!("{error:#}")),
+    })?;
     let Reply { operators, nanoseconds } =
         serde_json::from_slice(&reply).map_err(|error| ProfileError::Engine(error.to_string()))?;
     let peak_gflops = guest.peak().map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
@@ -161,7 +170,10 @@ impl Guest {
         let mut store = Store::new(&engine, StoreLimitsBuilder::new().memory_size(limits.memory_bytes).build());
         store.limiter(|limits| limits);
         store.set_epoch_deadline(1);
-        let running = stop_after(&engine, limits.deadline.saturating_mul(u32::try_from(runs).unwrap_or(u32::MAX)));
+        let running = stop_after(
+            &engine,
+            limits.deadline.saturating_mul(u32::try_from(runs).unwrap_or(u32::MAX).saturating_add(1)),
+        );
         let mut linker = Linker::new(&engine);
         // What serving HTTP imports.
         linker.define_unknown_imports_as_traps(&module)?;
@@ -176,27 +188,20 @@ impl Guest {
         Ok(Guest { store, instance, _running: running })
     }
 
-    fn profile(&mut self, argument: &[u8]) -> Result<Vec<u8>, ProfileError> {
-        let failed = |error: wasmtime::Error| ProfileError::Engine(format!("{error:#}"));
+    fn profile(&mut self, argument: &[u8]) -> wasmtime::Result<Vec<u8>> {
         let (store, instance) = (&mut self.store, &self.instance);
-        let memory = instance
-            .get_memory(&mut *store, "memory")
-            .ok_or_else(|| ProfileError::Engine("it has no memory".into()))?;
-        let length =
-            u32::try_from(argument.len()).map_err(|_| ProfileError::Engine("the inputs are too large".into()))?;
-        let buffer = instance.get_typed_func::<u32, u32>(&mut *store, "samara-buffer").map_err(failed)?;
-        let address = buffer.call(&mut *store, length).map_err(failed)?;
-        memory
-            .write(&mut *store, address as usize, argument)
-            .map_err(|error| ProfileError::Engine(error.to_string()))?;
-        let profile = instance.get_typed_func::<(), i32>(&mut *store, PROFILE).map_err(failed)?;
-        let outcome = profile.call(&mut *store, ()).map_err(failed)?;
-        let reply = instance.get_typed_func::<(), u64>(&mut *store, "samara-reply").map_err(failed)?;
-        let place = reply.call(&mut *store, ()).map_err(failed)?;
+        let memory =
+            instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::format_err!("it has no memory"))?;
+        let length = u32::try_from(argument.len())?;
+        let address = instance.get_typed_func::<u32, u32>(&mut *store, "samara-buffer")?.call(&mut *store, length)?;
+        memory.write(&mut *store, address as usize, argument)?;
+        let outcome = instance.get_typed_func::<(), i32>(&mut *store, PROFILE)?.call(&mut *store, ())?;
+        let place = instance.get_typed_func::<(), u64>(&mut *store, "samara-reply")?.call(&mut *store, ())?;
         let (address, length) = ((place >> 32) as usize, (place & 0xffff_ffff) as usize);
         let reply = memory.data(&*store).get(address..address.saturating_add(length));
-        let reply = reply.ok_or_else(|| ProfileError::Engine("its reply is outside its memory".into()))?.to_vec();
-        if outcome == 0 { Ok(reply) } else { Err(ProfileError::Engine(String::from_utf8_lossy(&reply).into_owned())) }
+        let reply = reply.ok_or_else(|| wasmtime::format_err!("its reply is outside its memory"))?.to_vec();
+        wasmtime::ensure!(outcome == 0, "{}", String::from_utf8_lossy(&reply));
+        Ok(reply)
     }
 
     fn peak(&mut self) -> wasmtime::Result<f64> {

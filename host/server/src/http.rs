@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body_util::{Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
@@ -15,6 +15,7 @@ use samara_protocol::repository::{self as bodies, IndexEntry};
 use samara_protocol::{Error, InferResponse, Route};
 use tokio::sync::oneshot;
 
+use crate::body;
 use crate::function_call::{Call, Refusal};
 use crate::functions::{Function, Functions};
 use crate::graphs::Described;
@@ -182,7 +183,7 @@ impl Service {
         }
         let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-        match tokio::time::timeout(self.config.body_timeout, collect(limited, expected)).await {
+        match tokio::time::timeout(self.config.body_timeout, body::collect(limited, expected)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => Err(Error::BadRequest(format!("the body ended too early: {error}"))),
@@ -193,33 +194,6 @@ impl Service {
             }
         }
     }
-}
-
-/// The whole of a body: the one frame that it comes in, or what the frames hold in one place. That grows towards `expected`
-/// bytes as they come, and by no more than has come: a client may announce what it never sends.
-async fn collect(
-    mut body: Limited<Incoming>,
-    expected: usize,
-) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if first.is_empty() && whole.is_empty() {
-            first = data;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.extend_from_slice(&std::mem::take(&mut first));
-        }
-        let room = whole.capacity() - whole.len();
-        if room < data.len() {
-            let remaining = expected.saturating_sub(whole.len());
-            whole.reserve(remaining.min(whole.len()).max(data.len()));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 /// The bytes of a request's line and headers, as HTTP/1.1 writes them.

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
 mod config;
 mod connection;
 mod error;

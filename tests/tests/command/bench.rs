@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use samara_tests::onnx::{Graph, Size, Type};
+use samara_tests::onnx::{Graph, Named, Size, Type};
 use samara_tests::samara::{self, Run, assert_says};
 use samara_tests::tensor::Tensor;
 use samara_tests::{guests, models, npy};
@@ -80,6 +80,36 @@ fn a_batch_is_profiled() {
     let json = bench(&component, &["--input", &input, "--profile", "--json"]).succeeds().json();
     let operators = json["profile"]["operators"].as_array().unwrap();
     assert_eq!(operators.last().unwrap()["outputs"], serde_json::json!([[3, 10]]));
+}
+
+/// Where the items of a batch are independent, the engine takes them one by one.
+#[test]
+fn of_a_batch_that_is_taken_one_by_one_the_first_item_is_profiled() {
+    let directory = tempdir().unwrap();
+    let shape = |side| [Named("N"), Size(1), Size(side), Size(side)];
+    let graph = Graph::new().input("x", Type::Float, &shape(4)).weights("w", &[1, 1, 2, 2], &[1.0; 4]);
+    let graph = graph.output("y", Type::Float, &shape(3)).node("Conv", &["x", "w"], &["y"]);
+    let component = models::compiled_graph("convolution", &graph, &[]);
+    let file = directory.path().join("x.npy");
+    npy::write(&file, &Tensor::fp32("x", &[3, 1, 4, 4], &[1.0; 48]));
+    let input = format!("x={}", file.display());
+    let json = bench(&component, &["--input", &input, "--profile", "--json"]).succeeds().json();
+    let operators = json["profile"]["operators"].as_array().unwrap();
+    assert!(!operators.is_empty() && operators.iter().all(|it| it["outputs"][0][0] != 3), "{operators:?}");
+}
+
+#[test]
+fn a_model_that_the_host_runs_has_no_operators_to_show() {
+    let directory = tempdir().unwrap();
+    let component = directory.path().join("nn.wasm");
+    let onnx = models::card("fashion-cnn").onnx();
+    let arguments = ["compile", "--target", "nn", "--name", "nn", "-o"].map(Path::new);
+    samara::run(arguments.into_iter().chain([component.as_path(), onnx.as_path()])).succeeds();
+    let file = directory.path().join("image.npy");
+    npy::write(&file, &Tensor::fp32("image", &[1, 1, 28, 28], &[0.5; 28 * 28]));
+    let input = format!("image={}", file.display());
+    bench(&component, &["--input", &input]).succeeds();
+    assert_says(&bench(&component, &["--input", &input, "--profile"]).fails(), &["--profile", "host"]);
 }
 
 #[test]

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use samara_artifact::Manifest;
+use anyhow::{Context, Result, ensure};
 use samara_profile::{Latency, Operator, Profile, Quantiles};
-use samara_protocol::{InputTensor, TensorSpec};
-use samara_runtime::{Config, Runtime};
 use serde::Serialize;
 
-use crate::commands::infer::read_inputs;
-use crate::options::BenchOptions;
-use crate::{format, graphs};
+use crate::options::{BenchOptions, ModelOptions};
+use crate::{format, model};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -31,26 +27,23 @@ const SHOWN: usize = 20;
 const RUNS: std::ops::RangeInclusive<usize> = 3..=1000;
 
 pub fn run(arguments: &BenchOptions) -> Result<()> {
-    let mut config = Config::default();
-    arguments.limits.apply(&mut config);
-    arguments.cache.apply(&mut config);
-    config.graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
-    let runtime = Runtime::new(&config)?;
-    let model = runtime.load(&arguments.model).with_context(|| arguments.model.display().to_string())?;
-    graphs::check(&config.graphs)?;
-    let specs = &model.metadata().inputs;
+    let ModelOptions { path, input, .. } = &arguments.model;
+    let (runtime, model) = model::load(&arguments.model)?;
     let inputs = match model.manifest() {
-        Some(manifest) if arguments.input.is_empty() => zeros(manifest)?,
-        _ => read_inputs(specs, &arguments.input)?,
+        Some(manifest) if input.is_empty() => {
+            let inputs = manifest.sample_inputs();
+            inputs
+                .context("the component tells no shapes to run it with: give each input with --input NAME=FILE.npy")?
+        }
+        _ => model::read_inputs(&model.metadata().inputs, input)?,
     };
-    let inputs = in_order(specs, inputs);
     ensure!(
         !arguments.profile || model.graph().is_none(),
         "--profile tells of operators that run in WebAssembly, and the host runs this model"
     );
     // What is wrong is said before anything is measured.
     let component = if arguments.profile {
-        let component = std::fs::read(&arguments.model).with_context(|| arguments.model.display().to_string())?;
+        let component = std::fs::read(path).with_context(|| path.display().to_string())?;
         samara_profile::check(&component, &inputs)?;
         Some(component)
     } else {
@@ -61,8 +54,7 @@ pub fn run(arguments: &BenchOptions) -> Result<()> {
     let profile = if let Some(component) = component {
         let runs = time.as_nanos() / u128::from(latency.reused.p50_ns.max(1));
         let runs = usize::try_from(runs).unwrap_or(usize::MAX).clamp(*RUNS.start(), *RUNS.end());
-        let cache = config.open_cache();
-        Some(samara_profile::operators(&component, &inputs, runs, &config.limits, cache.as_ref())?)
+        Some(samara_profile::operators(&component, &inputs, runs, runtime.limits(), runtime.cache())?)
     } else {
         None
     };
@@ -79,36 +71,6 @@ pub fn run(arguments: &BenchOptions) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Zeros in the shapes with which the model was run when it was compiled.
-fn zeros(manifest: &Manifest) -> Result<Vec<InputTensor<'static>>> {
-    let Manifest { inputs, sample, .. } = manifest;
-    if sample.len() != inputs.len() {
-        bail!("the component tells no shapes to run it with: give each input with --input NAME=FILE.npy");
-    }
-    let zeros = |(spec, shape): (&TensorSpec, &Vec<u64>)| {
-        let elements = samara_protocol::element_count(shape).and_then(|count| usize::try_from(count).ok());
-        // An element of BYTES is its length before its bytes: an empty string is a length of zero.
-        let size = spec.datatype.size().unwrap_or(4);
-        let bytes =
-            elements.and_then(|elements| elements.checked_mul(size)).context("an input is larger than memory")?;
-        let mut data = Vec::new();
-        data.try_reserve_exact(bytes).with_context(|| format!("input {:?} is larger than memory", spec.name))?;
-        data.resize(bytes, 0);
-        Ok(InputTensor {
-            name: spec.name.clone().into(),
-            datatype: spec.datatype,
-            shape: shape.clone(),
-            data: data.into(),
-        })
-    };
-    inputs.iter().zip(sample).map(zeros).collect()
-}
-
-fn in_order(specs: &[TensorSpec], mut inputs: Vec<InputTensor<'static>>) -> Vec<InputTensor<'static>> {
-    inputs.sort_by_key(|input| specs.iter().position(|spec| spec.name == *input.name));
-    inputs
 }
 
 fn show_latency(latency: &Latency) {

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use samara_protocol::{Datatype, InputTensor, OutputTensor, TensorSpec};
-use samara_runtime::{Config, Runtime};
+use anyhow::{Context, Result};
+use samara_protocol::{Datatype, OutputTensor};
 use serde::Serialize;
 
 use crate::options::InferOptions;
-use crate::{graphs, npy};
+use crate::{model, npy};
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -31,14 +30,8 @@ struct Report<'a> {
 }
 
 pub fn run(arguments: &InferOptions) -> Result<()> {
-    let mut config = Config::default();
-    arguments.limits.apply(&mut config);
-    arguments.cache.apply(&mut config);
-    config.graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
-    let runtime = Runtime::new(&config)?;
-    let model = runtime.load(&arguments.model).with_context(|| arguments.model.display().to_string())?;
-    graphs::check(&config.graphs)?;
-    let inputs = read_inputs(&model.metadata().inputs, &arguments.input)?;
+    let (_, model) = model::load(&arguments.model)?;
+    let inputs = model::read_inputs(&model.metadata().inputs, &arguments.model.input)?;
 
     let mut instance = model.instantiate()?;
     let start = Instant::now();
@@ -71,43 +64,6 @@ pub fn run(arguments: &InferOptions) -> Result<()> {
         println!("{latency_ms:.3} ms in a fresh instance");
     }
     Ok(())
-}
-
-/// The tensors in the files, in the model's order.
-pub fn read_inputs(specs: &[TensorSpec], files: &[(String, PathBuf)]) -> Result<Vec<InputTensor<'static>>> {
-    let names = || specs.iter().map(|spec| spec.name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut inputs: Vec<InputTensor<'static>> = Vec::new();
-    for (name, path) in files {
-        let Some(spec) = specs.iter().find(|spec| spec.name == *name) else {
-            bail!("--input {name}: the model has no such input; its inputs are {}", names());
-        };
-        if inputs.iter().any(|input| input.name == name.as_str()) {
-            bail!("--input {name} is given twice");
-        }
-        let tensor = npy::read(path).with_context(|| format!("--input {name}"))?;
-        let fits = tensor.shape.len() == spec.shape.len()
-            && tensor.shape.iter().zip(&spec.shape).all(|(&size, &wanted)| wanted < 0 || size == wanted.unsigned_abs());
-        if tensor.datatype != spec.datatype || !fits {
-            bail!(
-                "--input {name}: {} holds {}{:?}, but the model takes {}{:?}, where -1 is any size",
-                path.display(),
-                tensor.datatype,
-                tensor.shape,
-                spec.datatype,
-                spec.shape
-            );
-        }
-        inputs.push(InputTensor {
-            name: name.clone().into(),
-            datatype: tensor.datatype,
-            shape: tensor.shape,
-            data: tensor.data.into(),
-        });
-    }
-    if let Some(missing) = specs.iter().find(|spec| !inputs.iter().any(|input| input.name == spec.name.as_str())) {
-        bail!("input {:?} is missing: give it with --input {}=FILE.npy", missing.name, missing.name);
-    }
-    Ok(inputs)
 }
 
 fn write_outputs(directory: &Path, outputs: &[OutputTensor<'_>]) -> Result<Vec<PathBuf>> {
