@@ -116,6 +116,7 @@ impl Loader {
         let framework = self.framework.get_or_init(samara_graph::framework);
         let model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
+        let model = samara_operators::rewrite(&model.into_decluttered()?)?;
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
         let Declaration { model: metadata, labels, per_item, sample } = declaration;

@@ -1,13 +1,18 @@
-//! Kernels for WebAssembly's 128-bit vectors, and how tract gets at them.
+//! Kernels for WebAssembly's 128-bit vectors: the innermost loops of what a model does, and how tract gets at some of them.
 //!
-//! tract looks for its kernels in registries that any crate can add to. `depthwise`, `elementwise` and
-//! `product` do, when they are linked.
+//! The operators of crate samara-operators call most of these. For what is left to tract, `elementwise` and `product` add
+//! themselves to the registries in which tract looks for kernels.
 
-mod depthwise;
 mod elementwise;
+mod functions;
+pub mod lines;
 mod peak;
+pub mod places;
 mod product;
+pub mod program;
+pub mod rows;
 mod tile;
 mod vector;
 
 pub use peak::peak;
+pub use vector::F32x4;

@@ -73,10 +73,46 @@ impl F32x4 {
         F32x4(imp::min(self.0, other.0))
     }
 
+    /// `least` where a number is below it, else the number, NaN too.
+    #[inline(always)]
+    pub fn at_least(self, least: F32x4) -> F32x4 {
+        F32x4(imp::at_least(self.0, least.0))
+    }
+
+    /// `most` where a number is above it, else the number, NaN too.
+    #[inline(always)]
+    pub fn at_most(self, most: F32x4) -> F32x4 {
+        F32x4(imp::at_most(self.0, most.0))
+    }
+
     /// Each number itself where it is above zero, else `factor` times it.
     #[inline(always)]
     pub fn or_scaled_below_zero(self, factor: F32x4) -> F32x4 {
         F32x4(imp::or_scaled_below_zero(self.0, factor.0))
+    }
+
+    /// `self / other`.
+    #[inline(always)]
+    pub fn div(self, other: F32x4) -> F32x4 {
+        F32x4(imp::div(self.0, other.0))
+    }
+
+    /// The square root of each.
+    #[inline(always)]
+    pub fn sqrt(self) -> F32x4 {
+        F32x4(imp::sqrt(self.0))
+    }
+
+    /// The nearest whole numbers.
+    #[inline(always)]
+    pub fn nearest(self) -> F32x4 {
+        F32x4(imp::nearest(self.0))
+    }
+
+    /// Two to the power of each, which is a whole number from -126 to 127.
+    #[inline(always)]
+    pub fn power_of_two(self) -> F32x4 {
+        F32x4(imp::power_of_two(self.0))
     }
 
     /// Columns for rows.
@@ -201,6 +237,16 @@ mod imp {
     }
 
     #[inline(always)]
+    pub fn at_least(x: v128, least: v128) -> v128 {
+        f32x4_pmax(x, least)
+    }
+
+    #[inline(always)]
+    pub fn at_most(x: v128, most: v128) -> v128 {
+        f32x4_pmin(x, most)
+    }
+
+    #[inline(always)]
     pub fn add(x: v128, other: v128) -> v128 {
         f32x4_add(x, other)
     }
@@ -208,6 +254,28 @@ mod imp {
     #[inline(always)]
     pub fn mul(x: v128, other: v128) -> v128 {
         f32x4_mul(x, other)
+    }
+
+    #[inline(always)]
+    pub fn div(x: v128, other: v128) -> v128 {
+        f32x4_div(x, other)
+    }
+
+    #[inline(always)]
+    pub fn sqrt(x: v128) -> v128 {
+        f32x4_sqrt(x)
+    }
+
+    #[inline(always)]
+    pub fn nearest(x: v128) -> v128 {
+        f32x4_nearest(x)
+    }
+
+    #[inline(always)]
+    pub fn power_of_two(x: v128) -> v128 {
+        // Adding 2^23 leaves a whole number in the lowest bits, from where it goes to those of the exponent.
+        let bits = f32x4_add(x, f32x4_splat(127.0 + 8_388_608.0));
+        i32x4_shl(bits, 23)
     }
 
     #[inline(always)]
@@ -279,12 +347,36 @@ mod imp {
         std::array::from_fn(|lane| super::smaller(x[lane], other[lane]))
     }
 
+    pub fn at_least(x: F32x4, least: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| if x[lane] < least[lane] { least[lane] } else { x[lane] })
+    }
+
+    pub fn at_most(x: F32x4, most: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| if most[lane] < x[lane] { most[lane] } else { x[lane] })
+    }
+
     pub fn add(x: F32x4, other: F32x4) -> F32x4 {
         std::array::from_fn(|lane| x[lane] + other[lane])
     }
 
     pub fn mul(x: F32x4, other: F32x4) -> F32x4 {
         std::array::from_fn(|lane| x[lane] * other[lane])
+    }
+
+    pub fn div(x: F32x4, other: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| x[lane] / other[lane])
+    }
+
+    pub fn sqrt(x: F32x4) -> F32x4 {
+        x.map(f32::sqrt)
+    }
+
+    pub fn nearest(x: F32x4) -> F32x4 {
+        x.map(f32::round_ties_even)
+    }
+
+    pub fn power_of_two(x: F32x4) -> F32x4 {
+        x.map(|x| f32::from_bits((x + (127.0 + 8_388_608.0)).to_bits() << 23))
     }
 
     pub fn sub(x: F32x4, other: F32x4) -> F32x4 {

@@ -1,0 +1,338 @@
+//! Arithmetic on whole tensors, several operations at a time: each block of numbers goes through all of them before the next.
+
+use crate::functions;
+use crate::vector::F32x4;
+
+/// Vectors of a block.
+const BLOCK: usize = 64;
+
+/// Intermediate results that there is room for.
+pub const SLOTS: usize = 8;
+
+/// An operation on one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    /// 1 / (1 + e^-x).
+    Sigmoid,
+    /// x / (1 + e^-x).
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The error function.
+    Erf,
+    /// x times the share of a normal distribution below x.
+    Gelu,
+    /// x * x.
+    Square,
+    /// The square root.
+    Sqrt,
+    /// 1 / sqrt(x).
+    Rsqrt,
+    /// 1 / x.
+    Recip,
+    /// -x.
+    Neg,
+}
+
+/// An operation on two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// The sum.
+    Add,
+    /// The difference.
+    Sub,
+    /// The product.
+    Mul,
+    /// The quotient.
+    Div,
+    /// The smaller: NaN where one is NaN.
+    Min,
+    /// The larger: NaN where one is NaN.
+    Max,
+}
+
+/// What an operation is done on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operand {
+    /// An intermediate result.
+    Slot(usize),
+    /// A tensor that is given.
+    Source(usize),
+    /// A number.
+    Number(f32),
+}
+
+/// An operation, and where its operands are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operation {
+    /// Of one number.
+    Unary(Unary, Operand),
+    /// Of two numbers.
+    Binary(Binary, Operand, Operand),
+    /// The first number, but no less than the second and no more than the third.
+    Clamp(Operand, f32, f32),
+    /// The first number times itself plus the second, which is no less than the third and no more than the fourth: what
+    /// hard swish is made of.
+    Gate(Operand, f32, f32, f32),
+    /// The first number times the second plus the third.
+    Affine(Operand, f32, f32),
+}
+
+/// An operation, and the slot of its result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Instruction {
+    /// What is done.
+    pub operation: Operation,
+    /// Where the result goes. The last instruction's is the result of all.
+    pub slot: usize,
+}
+
+/// Instructions, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    instructions: Vec<Instruction>,
+}
+
+/// Which numbers of a tensor belong to a row and a column of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Spread {
+    /// Each its own.
+    Full,
+    /// One for each column.
+    Columns,
+    /// One for each row.
+    Rows,
+    /// The same for all.
+    One,
+}
+
+/// A tensor that a program reads.
+#[derive(Clone, Copy)]
+pub struct Source {
+    /// The first number.
+    pub from: *const f32,
+    /// Where which is used.
+    pub spread: Spread,
+}
+
+/// A vector for each vector of a block, or the same for all.
+#[derive(Clone, Copy)]
+struct Reader {
+    from: *const F32x4,
+    step: usize,
+}
+
+impl Reader {
+    #[inline(always)]
+    unsafe fn read(&self, index: usize) -> F32x4 {
+        // SAFETY: as the caller says.
+        unsafe { F32x4::load(self.from.add(index * self.step).cast()) }
+    }
+}
+
+impl Program {
+    /// A program. None that has no instruction, or that reads a slot which nothing was written to, or one that is not there.
+    pub fn new(instructions: Vec<Instruction>) -> Option<Program> {
+        let mut written = [false; SLOTS];
+        for Instruction { operation, slot } in &instructions {
+            let operands = match *operation {
+                Operation::Binary(_, left, right) => [left, right],
+                Operation::Unary(_, of)
+                | Operation::Clamp(of, ..)
+                | Operation::Gate(of, ..)
+                | Operation::Affine(of, ..) => [of, of],
+            };
+            for operand in operands {
+                if let Operand::Slot(slot) = operand {
+                    written.get(slot).filter(|written| **written)?;
+                }
+            }
+            *written.get_mut(*slot)? = true;
+        }
+        if instructions.is_empty() { None } else { Some(Program { instructions }) }
+    }
+
+    /// How many instructions there are.
+    pub fn len(&self) -> usize {
+        self.instructions.len()
+    }
+
+    /// Whether there is no instruction.
+    pub fn is_empty(&self) -> bool {
+        self.instructions.is_empty()
+    }
+
+    /// Runs the program for each of `rows` by `columns` numbers at `to`, where a source may be too.
+    ///
+    /// # Safety
+    ///
+    /// Each source has as many numbers as its spread needs, no source that an instruction names is missing, and there is
+    /// room for all results at `to`.
+    pub unsafe fn run(&self, rows: usize, columns: usize, sources: &[Source], to: *mut f32) {
+        let count = rows * columns;
+        let spread = |spread: Spread| sources.iter().any(|source| source.spread == spread);
+        // A segment ends where a row does, unless no source minds.
+        let segment = if spread(Spread::Rows) || spread(Spread::Columns) { columns } else { count };
+        let mut state = State { slots: [[F32x4::ZERO; BLOCK]; SLOTS], tails: Vec::new() };
+        let mut first = 0;
+        while first < count {
+            let mut at = 0;
+            let (row, length) = (first / columns, segment);
+            while at < length {
+                let numbers = (length - at).min(4 * BLOCK);
+                // Behind the last whole vector, a copy of what is left is long enough for one.
+                let numbers = if numbers >= 4 { numbers / 4 * 4 } else { numbers };
+                // SAFETY: as the caller says; the numbers are within the segment.
+                unsafe { self.block(&mut state, sources, row, at, first + at, numbers, to) };
+                at += numbers;
+            }
+            first += length.max(1);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "where the block is")]
+    unsafe fn block(
+        &self,
+        state: &mut State,
+        sources: &[Source],
+        row: usize,
+        column: usize,
+        at: usize,
+        numbers: usize,
+        to: *mut f32,
+    ) {
+        let vectors = numbers.div_ceil(4);
+        state.tails.clear();
+        state.tails.resize(sources.len() + 2, F32x4::ZERO);
+        let last = self.instructions.len() - 1;
+        // SAFETY: as the caller says.
+        unsafe {
+            for (index, &Instruction { operation, slot }) in self.instructions.iter().enumerate() {
+                let result = state.slots[slot].as_mut_ptr();
+                let result = if index == last && numbers >= 4 { to.add(at).cast() } else { result };
+                let slots: *const [F32x4; BLOCK] = state.slots.as_ptr();
+                let tails = state.tails.as_mut_ptr();
+                let reader = |operand: Operand, number: usize| match operand {
+                    Operand::Slot(slot) => Reader { from: slots.add(slot).cast(), step: 1 },
+                    Operand::Number(x) => {
+                        let tail = tails.add(sources.len() + number);
+                        tail.write(F32x4::splat(x));
+                        Reader { from: tail, step: 0 }
+                    }
+                    Operand::Source(index) => {
+                        let Source { from, spread } = sources[index];
+                        let tail = tails.add(index);
+                        let from = match spread {
+                            Spread::Full => from.add(at),
+                            Spread::Columns => from.add(column),
+                            Spread::Rows | Spread::One => {
+                                let row = if spread == Spread::Rows { row } else { 0 };
+                                tail.write(F32x4::splat(*from.add(row)));
+                                return Reader { from: tail, step: 0 };
+                            }
+                        };
+                        if numbers >= 4 {
+                            return Reader { from: from.cast(), step: 1 };
+                        }
+                        tail.cast::<f32>().copy_from_nonoverlapping(from, numbers);
+                        Reader { from: tail, step: 1 }
+                    }
+                };
+                match operation {
+                    Operation::Unary(operation, of) => unary(operation, reader(of, 0), vectors, result),
+                    Operation::Binary(operation, left, right) => {
+                        binary(operation, reader(left, 0), reader(right, 1), vectors, result);
+                    }
+                    Operation::Clamp(of, low, high) => {
+                        let (low, high) = (F32x4::splat(low), F32x4::splat(high));
+                        each(reader(of, 0), vectors, result, |x| x.at_least(low).at_most(high));
+                    }
+                    Operation::Gate(of, summand, low, high) => {
+                        let [summand, low, high] = [summand, low, high].map(F32x4::splat);
+                        each(reader(of, 0), vectors, result, |x| x * (x + summand).at_least(low).at_most(high));
+                    }
+                    Operation::Affine(of, factor, summand) => {
+                        let (factor, summand) = (F32x4::splat(factor), F32x4::splat(summand));
+                        each(reader(of, 0), vectors, result, |x| x.mul_add(factor, summand));
+                    }
+                }
+                if index == last && numbers < 4 {
+                    to.add(at).copy_from_nonoverlapping(state.slots[slot].as_ptr().cast(), numbers);
+                }
+            }
+        }
+    }
+}
+
+/// What a program needs while it runs.
+struct State {
+    slots: [[F32x4; BLOCK]; SLOTS],
+    /// A vector for what is left of each source behind the last whole vector, and for two numbers.
+    tails: Vec<F32x4>,
+}
+
+#[inline(always)]
+unsafe fn each(of: Reader, vectors: usize, to: *mut F32x4, function: impl Fn(F32x4) -> F32x4) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut index = 0;
+        while index + 4 <= vectors {
+            for index in index..index + 4 {
+                function(of.read(index)).store(to.add(index).cast());
+            }
+            index += 4;
+        }
+        for index in index..vectors {
+            function(of.read(index)).store(to.add(index).cast());
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn pairs(left: Reader, right: Reader, vectors: usize, to: *mut F32x4, function: impl Fn(F32x4, F32x4) -> F32x4) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut index = 0;
+        while index + 4 <= vectors {
+            for index in index..index + 4 {
+                function(left.read(index), right.read(index)).store(to.add(index).cast());
+            }
+            index += 4;
+        }
+        for index in index..vectors {
+            function(left.read(index), right.read(index)).store(to.add(index).cast());
+        }
+    }
+}
+
+unsafe fn unary(operation: Unary, of: Reader, vectors: usize, to: *mut F32x4) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match operation {
+            Unary::Sigmoid => each(of, vectors, to, functions::sigmoid),
+            Unary::Silu => each(of, vectors, to, |x| x * functions::sigmoid(x)),
+            Unary::Tanh => each(of, vectors, to, functions::tanh),
+            Unary::Erf => each(of, vectors, to, functions::erf),
+            Unary::Gelu => each(of, vectors, to, functions::gelu),
+            Unary::Square => each(of, vectors, to, |x| x * x),
+            Unary::Sqrt => each(of, vectors, to, F32x4::sqrt),
+            Unary::Rsqrt => each(of, vectors, to, |x| F32x4::splat(1.0).div(x.sqrt())),
+            Unary::Recip => each(of, vectors, to, |x| F32x4::splat(1.0).div(x)),
+            Unary::Neg => each(of, vectors, to, |x| F32x4::ZERO - x),
+        }
+    }
+}
+
+unsafe fn binary(operation: Binary, left: Reader, right: Reader, vectors: usize, to: *mut F32x4) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match operation {
+            Binary::Add => pairs(left, right, vectors, to, |x, y| x + y),
+            Binary::Sub => pairs(left, right, vectors, to, |x, y| x - y),
+            Binary::Mul => pairs(left, right, vectors, to, |x, y| x * y),
+            Binary::Div => pairs(left, right, vectors, to, F32x4::div),
+            Binary::Min => pairs(left, right, vectors, to, F32x4::min),
+            Binary::Max => pairs(left, right, vectors, to, F32x4::max),
+        }
+    }
+}

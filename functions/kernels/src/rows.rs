@@ -1,0 +1,307 @@
+//! Products of rows with a matrix that does not change: what dense layers and convolutions come down to.
+//!
+//! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows are
+//! packed as they come, four to a strip, of each step the four numbers together; a strip stays in the cache until it has
+//! met all blocks. A tile of the result starts from the bias and is clipped before it is stored.
+
+use crate::tile::{ROWS, multiply};
+use crate::vector::F32x4;
+
+/// Columns of a block.
+const BLOCK: usize = 8;
+
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / 4;
+
+/// Rows of a strip.
+pub const STRIP: usize = ROWS;
+
+/// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
+const STRIPS_BYTES: usize = 96 << 10;
+
+/// Bytes of results that are written at a time, block by block: they stay in the second cache too.
+const RESULTS_BYTES: usize = 256 << 10;
+
+/// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
+pub struct Weights {
+    depth: usize,
+    columns: usize,
+    blocks: Box<[F32x4]>,
+    bias: Box<[F32x4]>,
+}
+
+/// The least and the largest that a result may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// The least.
+    pub low: f32,
+    /// The largest.
+    pub high: f32,
+}
+
+impl Bounds {
+    /// All numbers.
+    pub const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
+}
+
+/// Rows of a result: where they begin, and how many numbers apart.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The first number.
+    pub to: *mut f32,
+    /// From one row to the next.
+    pub stride: usize,
+}
+
+impl Weights {
+    /// Packs `depth` by `columns` weights, of which `weight` tells each by its step and its column, and a bias for each column.
+    ///
+    /// # Panics
+    ///
+    /// Panics where `depth` is 0.
+    pub fn pack(
+        depth: usize,
+        columns: usize,
+        weight: impl Fn(usize, usize) -> f32,
+        bias: impl Fn(usize) -> f32,
+    ) -> Weights {
+        assert!(depth > 0, "a product has a step");
+        let vector = |of: &dyn Fn(usize) -> f32, first: usize| {
+            let numbers: [f32; 4] =
+                std::array::from_fn(|lane| if first + lane < columns { of(first + lane) } else { 0.0 });
+            // SAFETY: there are four numbers.
+            unsafe { F32x4::load(numbers.as_ptr()) }
+        };
+        let count = columns.div_ceil(BLOCK);
+        let mut blocks = Vec::with_capacity(count * depth * VECTORS);
+        let mut biases = Vec::with_capacity(count * VECTORS);
+        for block in 0..count {
+            let firsts = (0..VECTORS).map(|index| block * BLOCK + 4 * index);
+            for step in 0..depth {
+                blocks.extend(firsts.clone().map(|first| vector(&|column| weight(step, column), first)));
+            }
+            biases.extend(firsts.map(|first| vector(&bias, first)));
+        }
+        Weights { depth, columns, blocks: blocks.into(), bias: biases.into() }
+    }
+
+    /// Steps of a product: the numbers of a row.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Numbers of a row of the result.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: a multiple of [`STRIP`].
+    pub fn rows_at_a_time(&self) -> usize {
+        let strips = STRIPS_BYTES / (self.depth * STRIP * 4);
+        let results = RESULTS_BYTES / (self.columns.max(1) * STRIP * 4);
+        strips.min(results).max(1) * STRIP
+    }
+
+    /// The room that so many rows take, packed, in vectors.
+    pub fn room_for(&self, rows: usize) -> usize {
+        rows.div_ceil(STRIP) * self.depth
+    }
+
+    /// Writes the product of `rows` packed rows: of each strip, and of each step in it, the four rows' numbers.
+    ///
+    /// # Safety
+    ///
+    /// There is room for `rows` rows of [`columns`](Self::columns) numbers at `target`.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there are fewer strips than rows need.
+    pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, bounds: Bounds) {
+        assert!(strips.len() >= self.room_for(rows), "{rows} rows of {} are packed", self.depth);
+        let whole = self.columns / BLOCK;
+        let strips: *const f32 = strips.as_ptr().cast();
+        for block in 0..self.columns.div_ceil(BLOCK) {
+            let panel = Panel {
+                weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
+                bias: self.bias[block * VECTORS..].as_ptr().cast(),
+                depth: self.depth,
+                bounds,
+            };
+            // SAFETY: there are as many strips and as much room.
+            unsafe {
+                let to = Target { to: target.to.add(block * BLOCK), ..target };
+                let done = if block < whole { rows / STRIP } else { 0 };
+                panel.tiles(done, strips, to);
+                for row in (done * STRIP..rows).step_by(STRIP) {
+                    let mut tile = [0.0; STRIP * BLOCK];
+                    let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
+                    panel.tiles(1, strips.add(row * self.depth), detour);
+                    let columns = (self.columns - block * BLOCK).min(BLOCK);
+                    for (row, numbers) in (row..rows).zip(tile.chunks_exact(BLOCK)) {
+                        to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the product of one row, as it lies in memory.
+    ///
+    /// # Safety
+    ///
+    /// There are [`depth`](Self::depth) numbers at `row`, and there is room for [`columns`](Self::columns) at `to`.
+    pub unsafe fn multiply_one(&self, row: *const f32, to: *mut f32, bounds: Bounds) {
+        let mut block = 0;
+        let count = self.columns.div_ceil(BLOCK);
+        // SAFETY: as the caller says; there are as many blocks.
+        unsafe {
+            while block < count {
+                let together = if block + 2 <= count { 2 } else { 1 };
+                let columns = (self.columns - block * BLOCK).min(together * BLOCK);
+                let panel = Panel {
+                    weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
+                    bias: self.bias[block * VECTORS..].as_ptr().cast(),
+                    depth: self.depth,
+                    bounds,
+                };
+                let mut tile = [0.0_f32; 2 * BLOCK];
+                let to = to.add(block * BLOCK);
+                let whole = columns == together * BLOCK;
+                let at = if whole { to } else { tile.as_mut_ptr() };
+                if together == 2 { panel.row::<2>(row, at) } else { panel.row::<1>(row, at) }
+                if !whole {
+                    to.copy_from_nonoverlapping(tile.as_ptr(), columns);
+                }
+                block += together;
+            }
+        }
+    }
+}
+
+/// Packs four rows of `length` numbers into part of a strip: four vectors of four numbers at a time.
+///
+/// # Safety
+///
+/// There are `length` numbers at each of `rows`, and room for four times as many at `strip`.
+pub unsafe fn pack(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
+    let whole = length / 4 * 4;
+    // SAFETY: as the caller says.
+    unsafe {
+        for step in (0..whole).step_by(4) {
+            let columns = F32x4::transpose(rows.map(|row| F32x4::load(row.add(step))));
+            for (index, column) in columns.into_iter().enumerate() {
+                column.store(strip.add((step + index) * STRIP));
+            }
+        }
+        for step in whole..length {
+            for (index, row) in rows.into_iter().enumerate() {
+                *strip.add(step * STRIP + index) = *row.add(step);
+            }
+        }
+    }
+}
+
+/// What a tile has registers for, and nothing else: with more in the same function, Cranelift spills.
+#[inline(never)]
+unsafe fn product(depth: usize, strip: *const f32, weights: *const f32, sums: &mut [[F32x4; VECTORS]; STRIP]) {
+    // SAFETY: as the caller says.
+    *sums = unsafe { multiply::<STRIP, BLOCK>(depth, strip, weights) };
+}
+
+const ZERO: [[F32x4; VECTORS]; STRIP] = [[F32x4::ZERO; VECTORS]; STRIP];
+
+/// What tiles of the same columns have in common.
+struct Panel {
+    weights: *const f32,
+    bias: *const f32,
+    depth: usize,
+    bounds: Bounds,
+}
+
+impl Panel {
+    /// One tile for each of so many strips.
+    unsafe fn tiles(&self, count: usize, mut strip: *const f32, target: Target) {
+        let mut to = target.to;
+        for _ in 0..count {
+            // SAFETY: as the caller says.
+            unsafe {
+                self.tile(strip, to, target.stride);
+                strip = strip.add(STRIP * self.depth);
+                to = to.add(STRIP * target.stride);
+            }
+        }
+    }
+
+    /// A tile.
+    #[inline(always)]
+    unsafe fn tile(&self, strip: *const f32, mut to: *mut f32, stride: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut sums = ZERO;
+            product(self.depth, strip, self.weights, &mut sums);
+            let bias = [F32x4::load(self.bias), F32x4::load(self.bias.add(4))];
+            let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
+            for row in sums {
+                for (index, (sum, bias)) in row.into_iter().zip(bias).enumerate() {
+                    (sum + bias).at_least(low).at_most(high).store(to.add(4 * index));
+                }
+                to = to.add(stride);
+            }
+        }
+    }
+
+    /// One row by `B` blocks. Even and odd steps have sums of their own, as there are too few sums else for a multiplier
+    /// that has several at work.
+    #[inline(never)]
+    unsafe fn row<const B: usize>(&self, mut row: *const f32, to: *mut f32) {
+        let Panel { weights, bias, depth, bounds } = *self;
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut even: [[F32x4; VECTORS]; B] =
+                std::array::from_fn(|block| std::array::from_fn(|index| F32x4::load(bias.add(block * BLOCK + 4 * index))));
+            let mut odd = [[F32x4::ZERO; VECTORS]; B];
+            let mut blocks: [*const f32; B] = std::array::from_fn(|block| weights.add(block * depth * BLOCK));
+            let mut remaining = depth;
+            macro_rules! step {
+                ($step:literal, $sums:ident) => {
+                    let factor = F32x4::load_splat(row.add($step));
+                    for (sums, block) in $sums.iter_mut().zip(blocks) {
+                        for (index, sum) in sums.iter_mut().enumerate() {
+                            *sum = factor.mul_add(F32x4::load(block.add($step * BLOCK + 4 * index)), *sum);
+                        }
+                    }
+                    remaining -= 1;
+                    if remaining == 0 {
+                        break;
+                    }
+                };
+            }
+            loop {
+                step!(0, even);
+                step!(1, odd);
+                step!(2, even);
+                step!(3, odd);
+                step!(4, even);
+                step!(5, odd);
+                step!(6, even);
+                step!(7, odd);
+                step!(8, even);
+                step!(9, odd);
+                step!(10, even);
+                step!(11, odd);
+                step!(12, even);
+                step!(13, odd);
+                step!(14, even);
+                step!(15, odd);
+                row = row.wrapping_add(16);
+                blocks = blocks.map(|block| block.wrapping_add(16 * BLOCK));
+            }
+            let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
+            for (block, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+                for (index, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+                    (even + odd).at_least(low).at_most(high).store(to.add(block * BLOCK + 4 * index));
+                }
+            }
+        }
+    }
+}

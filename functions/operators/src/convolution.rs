@@ -1,0 +1,157 @@
+//! Convolutions in which each channel of the result is made of all channels of the image.
+
+use std::sync::Arc;
+
+use samara_kernels::F32x4;
+use samara_kernels::places::Window;
+use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
+use tract_core::internal::*;
+
+use crate::fused::Fused;
+use crate::geometry::Geometry;
+
+/// A convolution with weights, a bias, bounds, and arithmetic. A step of the product with the weights is a number of the
+/// window: its channels lie together, those of a row beside each other.
+#[derive(Clone)]
+pub struct Convolution {
+    /// Where what is.
+    pub geometry: Geometry,
+    /// The weights.
+    pub weights: Arc<Weights>,
+    /// The least and the largest result.
+    pub bounds: Bounds,
+    /// What is done then.
+    pub fused: Option<Fused>,
+}
+
+impl std::fmt::Debug for Convolution {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Convolution {:?}", self.geometry)
+    }
+}
+
+impl PartialEq for Convolution {
+    fn eq(&self, other: &Convolution) -> bool {
+        Arc::ptr_eq(&self.weights, &other.weights)
+            && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+    }
+}
+
+impl Eq for Convolution {}
+
+/// What the windows of a convolution are read from.
+struct Images<'a> {
+    window: Window,
+    channels: usize,
+    numbers: &'a [f32],
+    /// As many as a row of a window has: what is outside of an image.
+    zeros: &'a [f32],
+}
+
+impl Images<'_> {
+    /// Packs the windows of four places of the result, counted over all images; the last again where there are fewer.
+    ///
+    /// # Safety
+    ///
+    /// There are as many images, and there is room for four windows at `strip`.
+    unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
+        let Window { kernel, stride, dilation, before, input, output } = self.window;
+        let (channels, size) = (self.channels, output[0] * output[1]);
+        let places: [_; STRIP] = std::array::from_fn(|index| {
+            let place = (first + index).min(last);
+            let (item, place) = (place / size, place % size);
+            (item * input[0] * input[1] * channels, place / output[1] * stride[0], place % output[1] * stride[1])
+        });
+        let reach = (kernel[1] - 1) * dilation[1];
+        let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
+        let beside = interior && (dilation[1] == 1 || kernel[1] == 1);
+        let (steps, length) = if beside { (1, kernel[1] * channels) } else { (kernel[1], channels) };
+        for row in 0..kernel[0] {
+            for step in 0..steps {
+                let rows = places.map(|(item, y, x)| {
+                    let (y, x) = (y + row * dilation[0], x + step * dilation[1]);
+                    let outside = y < before[0] || y - before[0] >= input[0] || x < before[1] || x - before[1] >= input[1];
+                    if outside {
+                        return self.zeros.as_ptr();
+                    }
+                    let at = item + ((y - before[0]) * input[1] + x - before[1]) * channels;
+                    // SAFETY: the place is inside of the image, and so is the rest of the row.
+                    unsafe { self.numbers.as_ptr().add(at) }
+                });
+                // SAFETY: each of the rows is as long, and there is room for this part of the windows.
+                unsafe { pack(rows, length, strip.add((row * kernel[1] + step) * channels * STRIP)) };
+            }
+        }
+    }
+}
+
+impl Op for Convolution {
+    fn name(&self) -> StaticName {
+        "Convolution".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{:?}", self.geometry)])
+    }
+
+    fn validation(&self) -> Validation {
+        Validation::Rounding
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Convolution {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (items, channels, window) = self.geometry.window(inputs[0].shape());
+        let (depth, columns) = (self.weights.depth(), self.weights.columns());
+        let steps = window.kernel[0] * window.kernel[1];
+        ensure!(steps * channels == depth, "{channels} channels where there are weights for {}", depth / steps);
+        let rows = items * window.output[0] * window.output[1];
+        let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
+        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, columns)).transpose()?;
+        // SAFETY: each row is written to below.
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let to = plain.as_slice_mut::<f32>()?;
+        ensure!(to.len() == rows * columns, "{} channels where there are weights for {columns}", self.geometry.channels);
+        let zeros = vec![0.0; window.kernel[1] * channels];
+        let images = Images { window, channels, numbers, zeros: &zeros };
+        let at_once = self.weights.rows_at_a_time().min(rows);
+        let mut strips = vec![F32x4::ZERO; self.weights.room_for(at_once)];
+        let mut first = 0;
+        while first < rows {
+            let count = at_once.min(rows - first);
+            let part = &mut to[first * columns..][..count * columns];
+            // SAFETY: there are as many places, and as much room.
+            unsafe {
+                for strip in (0..count).step_by(STRIP) {
+                    let to = strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast();
+                    images.pack(first + strip, first + count - 1, to);
+                }
+                let target = Target { to: part.as_mut_ptr(), stride: columns };
+                self.weights.multiply(count, &strips, target, self.bounds);
+            }
+            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
+                fused.run(sources, first, part);
+            }
+            first += count;
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Convolution {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let results: TDim = self.geometry.shape(&inputs[0].shape.to_tvec()).iter().product();
+        Ok(tvec!((Cost::FMA(f32::datum_type()), results * self.weights.depth())))
+    }
+
+    as_op!();
+}

@@ -1,0 +1,96 @@
+//! Convolutions in which each channel of the result is made of the same channel of the image.
+
+use std::sync::Arc;
+
+use samara_kernels::places::Depthwise as Weights;
+use samara_kernels::rows::Bounds;
+use tract_core::internal::*;
+
+use crate::fused::Fused;
+use crate::geometry::Geometry;
+
+/// A depthwise convolution with weights, a bias, bounds, and arithmetic.
+#[derive(Clone)]
+pub struct Depthwise {
+    /// Where what is.
+    pub geometry: Geometry,
+    /// The weights.
+    pub weights: Arc<Weights>,
+    /// The least and the largest result.
+    pub bounds: Bounds,
+    /// What is done then.
+    pub fused: Option<Fused>,
+}
+
+impl std::fmt::Debug for Depthwise {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Depthwise {:?}", self.geometry)
+    }
+}
+
+impl PartialEq for Depthwise {
+    fn eq(&self, other: &Depthwise) -> bool {
+        Arc::ptr_eq(&self.weights, &other.weights)
+            && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+    }
+}
+
+impl Eq for Depthwise {}
+
+impl Op for Depthwise {
+    fn name(&self) -> StaticName {
+        "Depthwise".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{:?}", self.geometry)])
+    }
+
+    fn validation(&self) -> Validation {
+        Validation::Rounding
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Depthwise {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let (items, channels, window) = self.geometry.window(inputs[0].shape());
+        ensure!(channels == self.weights.channels(), "{channels} channels where there are weights for others");
+        let [height, width] = window.output;
+        let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
+        let rows = items * height * width;
+        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, channels)).transpose()?;
+        // SAFETY: each row is written to below.
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let to = plain.as_slice_mut::<f32>()?;
+        ensure!(to.len() == rows * channels, "as many channels as the image has");
+        let image_size = window.input[0] * window.input[1] * channels;
+        for row in 0..items * height {
+            let part = &mut to[row * width * channels..][..width * channels];
+            let image = &numbers[row / height * image_size..][..image_size];
+            // SAFETY: the image is as large as the window says, and so is the row.
+            unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.bounds) };
+            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
+                fused.run(sources, row * width, part);
+            }
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Depthwise {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
+    }
+
+    fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
+        let results: TDim = self.geometry.shape(&inputs[0].shape.to_tvec()).iter().product();
+        Ok(tvec!((Cost::FMA(f32::datum_type()), results * self.geometry.kernel[0] * self.geometry.kernel[1])))
+    }
+
+    as_op!();
+}

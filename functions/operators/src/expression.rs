@@ -1,0 +1,402 @@
+//! Arithmetic that has been read from a graph and is not yet an operator.
+
+use std::sync::Arc;
+
+use samara_kernels::places::Depthwise as DepthwiseWeights;
+use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread, Unary};
+use samara_kernels::rows::{Bounds, Weights};
+use tract_core::internal::*;
+
+use crate::convolution::Convolution;
+use crate::depthwise::Depthwise;
+use crate::fused::Fused;
+use crate::geometry::Geometry;
+use crate::layout::Order;
+use crate::product::Product;
+
+/// The most steps of an expression.
+pub const STEPS: usize = 24;
+
+/// What an expression reads.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// A tensor of the new graph.
+    Outlet(OutletId),
+    /// Numbers that do not change.
+    Numbers(Arc<[f32]>),
+}
+
+impl PartialEq for Read {
+    fn eq(&self, other: &Read) -> bool {
+        match (self, other) {
+            (Read::Outlet(one), Read::Outlet(other)) => one == other,
+            (Read::Numbers(one), Read::Numbers(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// What a step is done on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Term {
+    /// The root's result.
+    Root,
+    /// The result of an earlier step.
+    Step(usize),
+    /// What is read.
+    Read(usize),
+    /// A number.
+    Number(f32),
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deed {
+    Unary(Unary, Term),
+    Binary(Binary, Term, Term),
+    Clamp(Term, f32, f32),
+    Gate(Term, f32, f32, f32),
+    Affine(Term, f32, f32),
+}
+
+/// A step, and the outlet of the old graph whose value it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    pub outlet: OutletId,
+    pub deed: Deed,
+}
+
+/// A product or a convolution whose weights are not packed yet.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The outlet of the old graph whose value it is.
+    pub outlet: OutletId,
+    pub kind: RootKind,
+    /// The tensor of the new graph that it is computed from.
+    pub input: OutletId,
+    /// For each step of the product or the window, a number for each column or channel.
+    pub weights: Arc<Vec<f32>>,
+    pub columns: usize,
+    /// For each column.
+    pub factors: Vec<f32>,
+    pub summands: Vec<f32>,
+    pub bounds: Bounds,
+}
+
+#[derive(Clone, Debug)]
+pub enum RootKind {
+    Product { rows: usize, columns: TVec<usize> },
+    Convolution(Geometry),
+    Depthwise(Geometry),
+}
+
+/// Arithmetic on the result of a root, or on tensors.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    /// The axes of the value in the order in which it lies.
+    pub order: Order,
+    /// Its shape, in that order.
+    pub shape: TVec<TDim>,
+    pub root: Option<Root>,
+    pub reads: Vec<(Read, Spread)>,
+    pub steps: Vec<Step>,
+    pub value: Term,
+}
+
+impl Expression {
+    /// What `read` gives, as it is.
+    pub fn leaf(order: Order, shape: TVec<TDim>, read: Read) -> Expression {
+        Expression { order, shape, root: None, reads: vec![(read, Spread::Full)], steps: vec![], value: Term::Read(0) }
+    }
+
+    /// What a root gives, as it is.
+    pub fn root(order: Order, shape: TVec<TDim>, root: Root) -> Expression {
+        Expression { order, shape, root: Some(root), reads: vec![], steps: vec![], value: Term::Root }
+    }
+
+    /// The term that reads a tensor.
+    pub fn read(&mut self, read: Read, spread: Spread) -> Term {
+        let known = self.reads.iter().position(|known| *known == (read.clone(), spread));
+        Term::Read(known.unwrap_or_else(|| {
+            self.reads.push((read, spread));
+            self.reads.len() - 1
+        }))
+    }
+
+    /// Makes the value that of a step on what it was.
+    pub fn push(&mut self, outlet: OutletId, deed: Deed) {
+        let known = self.steps.iter().position(|step| step.outlet == outlet);
+        self.value = Term::Step(known.unwrap_or_else(|| {
+            self.steps.push(Step { outlet, deed });
+            self.steps.len() - 1
+        }));
+    }
+
+    /// Takes in another expression that lies the same way. The term of its value, unless each has a root of its own.
+    pub fn merge(&mut self, other: &Expression) -> Option<Term> {
+        match (&self.root, &other.root) {
+            (Some(one), Some(other)) if one.outlet != other.outlet => return None,
+            (None, Some(root)) => self.root = Some(root.clone()),
+            _ => {}
+        }
+        let mut places = Vec::with_capacity(other.steps.len());
+        let reads: Vec<Term> =
+            other.reads.iter().map(|(read, spread)| self.read(read.clone(), *spread)).collect();
+        let term = |term: Term, places: &[usize]| match term {
+            Term::Read(index) => reads[index],
+            Term::Step(index) => Term::Step(places[index]),
+            same => same,
+        };
+        for step in &other.steps {
+            let known = self.steps.iter().position(|known| known.outlet == step.outlet);
+            places.push(known.unwrap_or_else(|| {
+                let deed = step.deed.map(|operand| term(operand, &places));
+                self.steps.push(Step { deed, ..*step });
+                self.steps.len() - 1
+            }));
+        }
+        Some(term(other.value, &places))
+    }
+}
+
+impl Deed {
+    /// The same on other terms.
+    pub fn map(self, term: impl Fn(Term) -> Term) -> Deed {
+        match self {
+            Deed::Unary(operation, of) => Deed::Unary(operation, term(of)),
+            Deed::Binary(operation, left, right) => Deed::Binary(operation, term(left), term(right)),
+            Deed::Clamp(of, low, high) => Deed::Clamp(term(of), low, high),
+            Deed::Gate(of, summand, low, high) => Deed::Gate(term(of), summand, low, high),
+            Deed::Affine(of, factor, summand) => Deed::Affine(term(of), factor, summand),
+        }
+    }
+
+    /// What it is done on.
+    fn terms(self) -> [Option<Term>; 2] {
+        match self {
+            Deed::Binary(_, left, right) => [Some(left), Some(right)],
+            Deed::Unary(_, of) | Deed::Clamp(of, ..) | Deed::Gate(of, ..) | Deed::Affine(of, ..) => [Some(of), None],
+        }
+    }
+}
+
+// === What makes an expression cheaper ===
+
+impl Expression {
+    /// How often a term is used, the value counted.
+    fn uses(&self, term: Term) -> usize {
+        let used = |step: &Step| step.deed.terms().into_iter().flatten().filter(|used| *used == term).count();
+        self.steps.iter().map(used).sum::<usize>() + usize::from(self.value == term)
+    }
+
+    /// The step of a term that nothing else uses.
+    fn only(&self, term: Term) -> Option<Deed> {
+        match term {
+            Term::Step(index) if self.uses(term) == 1 => Some(self.steps[index].deed),
+            _ => None,
+        }
+    }
+
+    /// Puts into the root's weights, bias and bounds what can be, and several steps into one.
+    pub fn simplify(&mut self) {
+        for index in 0..self.steps.len() {
+            self.steps[index].deed = self.simpler(self.steps[index].deed);
+        }
+        self.sweep();
+        while let Some(root) = &mut self.root {
+            let Some(first) = self.steps.first().copied() else { break };
+            if self.steps[1..].iter().any(|step| step.deed.terms().contains(&Some(Term::Root)))
+                || self.value == Term::Root
+                || !root.absorb(first.deed, &self.reads)
+            {
+                break;
+            }
+            let shift = |term: Term| match term {
+                Term::Step(0) => Term::Root,
+                Term::Step(index) => Term::Step(index - 1),
+                same => same,
+            };
+            self.steps.remove(0);
+            for step in &mut self.steps {
+                step.deed = step.deed.map(shift);
+            }
+            self.value = shift(self.value);
+        }
+        self.sweep();
+    }
+
+    fn simpler(&self, deed: Deed) -> Deed {
+        use Binary::{Add, Div, Max, Min, Mul, Sub};
+        let (operation, of, number) = match deed {
+            Deed::Binary(Mul, left, right) => {
+                // x * clamp(x + c).
+                for (x, gate) in [(left, right), (right, left)] {
+                    if let Some(Deed::Clamp(inner, low, high)) = self.only(gate)
+                        && let Some(Deed::Affine(of, 1.0, summand)) = self.only(inner)
+                        && of == x
+                    {
+                        return Deed::Gate(x, summand, low, high);
+                    }
+                }
+                match (left, right) {
+                    (of, Term::Number(number)) | (Term::Number(number), of) => (Mul, of, number),
+                    _ => return deed,
+                }
+            }
+            Deed::Binary(operation @ (Add | Max | Min), Term::Number(number), of) => (operation, of, number),
+            Deed::Binary(operation, of, Term::Number(number)) => (operation, of, number),
+            _ => return deed,
+        };
+        let before = self.only(of);
+        match operation {
+            Add | Sub => {
+                let number = if operation == Add { number } else { -number };
+                match before {
+                    Some(Deed::Affine(of, factor, summand)) => Deed::Affine(of, factor, summand + number),
+                    _ => Deed::Affine(of, 1.0, number),
+                }
+            }
+            Mul => match before {
+                Some(Deed::Affine(of, factor, 0.0)) => Deed::Affine(of, factor * number, 0.0),
+                _ => Deed::Affine(of, number, 0.0),
+            },
+            Div => deed,
+            Max => match before {
+                Some(Deed::Clamp(of, low, high)) if number <= high => Deed::Clamp(of, low.max(number), high),
+                _ => Deed::Clamp(of, number, f32::INFINITY),
+            },
+            Min => match before {
+                Some(Deed::Clamp(of, low, high)) if number >= low => Deed::Clamp(of, low, high.min(number)),
+                _ => Deed::Clamp(of, f32::NEG_INFINITY, number),
+            },
+        }
+    }
+
+    /// Drops the steps that nothing uses.
+    fn sweep(&mut self) {
+        let mut index = self.steps.len();
+        while index > 0 {
+            index -= 1;
+            if self.uses(Term::Step(index)) == 0 {
+                self.steps.remove(index);
+                let shift = |term: Term| match term {
+                    Term::Step(later) if later > index => Term::Step(later - 1),
+                    same => same,
+                };
+                for step in &mut self.steps {
+                    step.deed = step.deed.map(shift);
+                }
+                self.value = shift(self.value);
+            }
+        }
+    }
+
+    /// The steps as a program whose first source is the root, where there is one, and the reads that it needs, in order. None
+    /// where it has no room for all results.
+    pub fn program(&self) -> Option<(Program, Vec<usize>)> {
+        let mut reads: Vec<usize> = vec![];
+        let first = usize::from(self.root.is_some());
+        let mut slots: Vec<Option<usize>> = vec![None; SLOTS];
+        let mut instructions = Vec::with_capacity(self.steps.len());
+        let mut operand = |term: Term, slots: &[Option<usize>]| match term {
+            Term::Root => Some(Operand::Source(0)),
+            Term::Number(x) => Some(Operand::Number(x)),
+            Term::Step(index) => slots.iter().position(|slot| *slot == Some(index)).map(Operand::Slot),
+            Term::Read(index) => {
+                let place = reads.iter().position(|read| *read == index).unwrap_or_else(|| {
+                    reads.push(index);
+                    reads.len() - 1
+                });
+                Some(Operand::Source(first + place))
+            }
+        };
+        for (index, step) in self.steps.iter().enumerate() {
+            let operation = match step.deed {
+                Deed::Unary(operation, of) => Operation::Unary(operation, operand(of, &slots)?),
+                Deed::Binary(operation, left, right) => {
+                    Operation::Binary(operation, operand(left, &slots)?, operand(right, &slots)?)
+                }
+                Deed::Clamp(of, low, high) => Operation::Clamp(operand(of, &slots)?, low, high),
+                Deed::Gate(of, summand, low, high) => Operation::Gate(operand(of, &slots)?, summand, low, high),
+                Deed::Affine(of, factor, summand) => Operation::Affine(operand(of, &slots)?, factor, summand),
+            };
+            for slot in &mut slots {
+                let needed = |step: &Step| slot.is_some_and(|held| step.deed.terms().contains(&Some(Term::Step(held))));
+                if !self.steps[index + 1..].iter().any(needed) {
+                    *slot = None;
+                }
+            }
+            let slot = slots.iter().position(Option::is_none)?;
+            slots[slot] = Some(index);
+            instructions.push(Instruction { operation, slot });
+        }
+        Some((Program::new(instructions)?, reads))
+    }
+}
+
+impl Root {
+    /// Takes in a step on the root's result: a factor or a summand, or bounds. Whether it could.
+    fn absorb(&mut self, deed: Deed, reads: &[(Read, Spread)]) -> bool {
+        let unbounded = self.bounds == Bounds::NONE;
+        let numbers = |term: Term| match term {
+            Term::Read(index) => match &reads[index] {
+                (Read::Numbers(numbers), Spread::Columns) => Some(Arc::clone(numbers)),
+                _ => None,
+            },
+            _ => None,
+        };
+        match deed {
+            Deed::Clamp(Term::Root, low, high) if low <= self.bounds.high && high >= self.bounds.low => {
+                self.bounds = Bounds { low: self.bounds.low.max(low), high: self.bounds.high.min(high) };
+                true
+            }
+            Deed::Affine(Term::Root, factor, summand) if unbounded => {
+                self.factors.iter_mut().for_each(|x| *x *= factor);
+                self.summands.iter_mut().for_each(|x| *x = *x * factor + summand);
+                true
+            }
+            Deed::Binary(operation, left, right) if unbounded => {
+                let (numbers, left_is_root) = match (left, right) {
+                    (Term::Root, other) => (numbers(other), true),
+                    (other, Term::Root) => (numbers(other), false),
+                    _ => return false,
+                };
+                let Some(numbers) = numbers.filter(|numbers| numbers.len() == self.columns) else { return false };
+                let pairs = self.factors.iter_mut().zip(&mut self.summands).zip(numbers.iter());
+                match (operation, left_is_root) {
+                    (Binary::Add, _) => pairs.for_each(|((_, summand), x)| *summand += x),
+                    (Binary::Sub, true) => pairs.for_each(|((_, summand), x)| *summand -= x),
+                    (Binary::Mul, _) => pairs.for_each(|((factor, summand), x)| {
+                        *factor *= x;
+                        *summand *= x;
+                    }),
+                    _ => return false,
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The operator, with its weights packed.
+    pub fn operator(self, fused: Option<Fused>) -> Box<dyn TypedOp> {
+        let Root { weights, columns, factors, summands, bounds, .. } = self;
+        let depth = weights.len() / columns;
+        let weight = |step: usize, column: usize| weights[step * columns + column] * factors[column];
+        let bias = |column: usize| summands[column];
+        match self.kind {
+            RootKind::Product { rows, columns: axes } => {
+                let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
+                Box::new(Product { weights, rows, columns: axes, bounds, fused })
+            }
+            RootKind::Convolution(geometry) => {
+                let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
+                Box::new(Convolution { geometry, weights, bounds, fused })
+            }
+            RootKind::Depthwise(geometry) => {
+                let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));
+                Box::new(Depthwise { geometry, weights, bounds, fused })
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Operators for tract's graphs on kernels for WebAssembly, and the rewrite that puts them there.
+//!
+//! tract loads a graph and simplifies it; [`rewrite`] then replaces what it has operators of its own for, and leaves the rest
+//! to tract. Tensors between these operators lie as suits them: channels last, without axes of size 1.
+
+mod convolution;
+mod depthwise;
+mod expression;
+mod fused;
+mod geometry;
+mod layout;
+mod lines;
+mod map;
+mod pattern;
+mod pool;
+mod product;
+mod rewrite;
+
+pub use rewrite::rewrite;

@@ -1,0 +1,187 @@
+//! Operators on the rows or the columns of a matrix: reductions, softmax, normalization. And the lookup of rows.
+
+use std::sync::Arc;
+
+use samara_kernels::lines;
+use tract_core::internal::*;
+
+/// A reduction, times a factor. The input's first axes are one, rows, the others are one, columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reduction {
+    /// What is computed.
+    pub reduction: lines::Reduction,
+    /// The input's axes that are rows.
+    pub rows: usize,
+    /// Whether it goes over columns, so that there is a result for each row, or over rows.
+    pub over_columns: bool,
+    /// Whether the result is divided by how many numbers it is made of.
+    pub mean: bool,
+}
+
+impl Eq for Reduction {}
+
+impl Reduction {
+    fn stays<'a, D>(&self, shape: &'a [D]) -> &'a [D] {
+        if self.over_columns { &shape[..self.rows] } else { &shape[self.rows..] }
+    }
+}
+
+impl Op for Reduction {
+    fn name(&self) -> StaticName {
+        format!("Reduction<{:?}>", self.reduction).into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Reduction {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let shape = inputs[0].shape();
+        let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
+        let mut output = Tensor::zero::<f32>(self.stays(shape))?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let to = plain.as_slice_mut::<f32>()?;
+        let columns = shape[self.rows..].iter().product();
+        if self.over_columns {
+            self.reduction.rows(columns, numbers, to);
+        } else {
+            self.reduction.columns(numbers, to);
+        }
+        if self.mean {
+            let factor = to.len() as f32 / numbers.len() as f32;
+            to.iter_mut().for_each(|x| *x *= factor);
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Reduction {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(f32::fact(self.stays(&inputs[0].shape.to_tvec()))))
+    }
+
+    as_op!();
+}
+
+/// Softmax over the last axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Softmax;
+
+impl Op for Softmax {
+    fn name(&self) -> StaticName {
+        "RowSoftmax".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Softmax {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut tensor = args_1!(inputs).into_tensor();
+        let columns = *tensor.shape().last().context("a tensor without axes has no rows")?;
+        lines::softmax(columns, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+        Ok(tvec!(tensor.into_tvalue()))
+    }
+}
+
+impl TypedOp for Softmax {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(inputs[0].without_value()))
+    }
+
+    as_op!();
+}
+
+/// Layer normalization over the last axis, or, where the mean stays, RMS normalization; then a factor and a summand for each
+/// column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalization {
+    /// How rows are normalized.
+    pub normalization: lines::Normalization,
+    /// For each column.
+    pub factors: Arc<[f32]>,
+    /// For each column.
+    pub summands: Arc<[f32]>,
+}
+
+impl Eq for Normalization {}
+
+impl Op for Normalization {
+    fn name(&self) -> StaticName {
+        if self.normalization.centered { "LayerNormalization".into() } else { "RmsNormalization".into() }
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Normalization {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut tensor = args_1!(inputs).into_tensor();
+        let columns = self.factors.len();
+        ensure!(tensor.shape().last() == Some(&columns), "rows of other than {columns} numbers");
+        let mut plain = tensor.try_as_plain_ram_mut()?;
+        lines::normalize(self.normalization, &self.factors, &self.summands, plain.as_slice_mut::<f32>()?);
+        Ok(tvec!(tensor.into_tvalue()))
+    }
+}
+
+impl TypedOp for Normalization {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(inputs[0].without_value()))
+    }
+
+    as_op!();
+}
+
+/// The rows of a table that whole numbers name, zeros for those that name none: what the product of a one-hot tensor with
+/// the table gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table.
+    pub table: Arc<Tensor>,
+}
+
+impl Op for Lookup {
+    fn name(&self) -> StaticName {
+        "Lookup".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Lookup {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let names = inputs[0].cast_to::<i64>()?;
+        let columns = self.table.shape()[1];
+        let shape: TVec<usize> = inputs[0].shape().iter().copied().chain([columns]).collect();
+        let mut output = Tensor::zero::<f32>(&shape)?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let rows = plain.as_slice_mut::<f32>()?.chunks_exact_mut(columns.max(1));
+        let table = self.table.try_as_plain_ram()?.as_slice::<f32>()?;
+        for (row, &name) in rows.zip(names.try_as_plain_ram()?.as_slice::<i64>()?) {
+            let name = usize::try_from(name).ok().filter(|name| *name < self.table.shape()[0]);
+            if let Some(name) = name {
+                row.copy_from_slice(&table[name * columns..][..columns]);
+            }
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Lookup {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let columns = self.table.shape()[1].to_dim();
+        let shape: TVec<TDim> = inputs[0].shape.iter().cloned().chain([columns]).collect();
+        Ok(tvec!(f32::fact(&*shape)))
+    }
+
+    as_op!();
+}

@@ -1,0 +1,107 @@
+//! Products with a constant.
+
+use super::*;
+
+impl Rewriter<'_> {
+    pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
+        let output = OutletId::new(node.id, 0);
+        let [left, right] = *node.inputs else { return Ok(false) };
+        if op.q_params.is_some() || op.operating_dt != f32::datum_type() || !self.is_f32(left)? || !self.is_f32(right)? {
+            return Ok(false);
+        }
+        let (input, constant, slot) = match (self.constant(left), self.constant(right)) {
+            (None, Some(constant)) => (left, constant, 0),
+            (Some(constant), None) => (right, constant, 1),
+            _ => return Ok(false),
+        };
+        let Some(weights) = numbers(constant) else { return Ok(false) };
+        let strides = strides(constant.shape());
+        // Which axes of the input tell a row, and which are summed over, each with its stride in the constant.
+        let (mut rows, mut depth) = (vec![], vec![]);
+        let mut to_output = HashMap::new();
+        for axis in self.axes(input)? {
+            let letter = op.axes.axis((InOut::In(slot), axis))?;
+            let (of_input, of_constant) = (&letter.inputs[slot], &letter.inputs[1 - slot]);
+            if of_input.len() != 1 {
+                return Ok(false);
+            }
+            match (&**of_constant, &*letter.outputs[0]) {
+                ([], [output]) => {
+                    rows.push(axis);
+                    to_output.insert(axis, *output);
+                }
+                ([in_constant], []) if constant.shape()[*in_constant] > 1 => depth.push((axis, strides[*in_constant])),
+                _ => return Ok(false),
+            }
+        }
+        // Which axes of the constant are columns: all others.
+        let mut columns = vec![];
+        for (axis, &size) in constant.shape().iter().enumerate().filter(|(_, size)| **size > 1) {
+            let letter = op.axes.axis((InOut::In(1 - slot), axis))?;
+            match (&*letter.inputs[slot], &*letter.outputs[0]) {
+                (_, []) => {
+                    let [in_input] = *letter.inputs[slot] else { return Ok(false) };
+                    if !depth.iter().any(|(axis, _)| *axis == in_input) {
+                        return Ok(false);
+                    }
+                }
+                (of_input, [output]) if of_input.iter().all(|axis| !rows.contains(axis)) => {
+                    columns.push((*output, size, strides[axis]));
+                }
+                _ => return Ok(false),
+            }
+        }
+        let count: usize = columns.iter().map(|(_, size, _)| size).product();
+        let steps: Vec<TDim> = depth.iter().map(|(axis, _)| Ok(self.fact(input)?.shape[*axis].clone())).collect::<TractResult<_>>()?;
+        let steps: Option<Vec<usize>> = steps.iter().map(|size| size.to_usize().ok()).collect();
+        let Some(steps) = steps else { return Ok(false) };
+        if count == 0 || steps.contains(&0) || depth.is_empty() {
+            return Ok(false);
+        }
+        // The rows' axes come first, in whichever order.
+        let fits = |order: &Order| order[..rows.len()].iter().all(|axis| rows.contains(axis));
+        let orders = self.orders(input)?;
+        let order: Order = match orders.iter().find(|order| fits(order)) {
+            Some(order) => order.clone(),
+            None => rows.iter().copied().chain(depth.iter().map(|(axis, _)| *axis)).collect(),
+        };
+        let at = self.stored(input, &order)?;
+        // Steps and columns as they lie: where each is in the constant.
+        let step_axes = order[rows.len()..].iter().map(|axis| {
+            let place = depth.iter().position(|(other, _)| other == axis).unwrap_or(0);
+            (steps[place], depth[place].1)
+        });
+        let step_places = places(&step_axes.collect::<Vec<_>>());
+        let column_places = places(&columns.iter().map(|(_, size, stride)| (*size, *stride)).collect::<Vec<_>>());
+        let mut packed = Vec::with_capacity(step_places.len() * count);
+        for step in &step_places {
+            packed.extend(column_places.iter().map(|column| weights[step + column]));
+        }
+        let result: Order =
+            order[..rows.len()].iter().map(|axis| to_output[axis]).chain(columns.iter().map(|(output, ..)| *output)).collect();
+        let shape = self.shape(output, &result)?;
+        let root = Root {
+            outlet: output,
+            kind: RootKind::Product { rows: rows.len(), columns: columns.iter().map(|(_, size, _)| *size).collect() },
+            input: at,
+            weights: Arc::new(packed),
+            columns: count,
+            factors: vec![1.0; count],
+            summands: vec![0.0; count],
+            bounds: samara_kernels::rows::Bounds::NONE,
+        };
+        self.pend(output, Expression::root(result, shape, root))?;
+        Ok(true)
+    }
+}
+
+fn strides(shape: &[usize]) -> Vec<usize> {
+    (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
+}
+
+/// Where the numbers are whose axes have such sizes and strides, the last axis innermost.
+fn places(axes: &[(usize, usize)]) -> Vec<usize> {
+    axes.iter().fold(vec![0], |places, &(size, stride)| {
+        places.iter().flat_map(|place| (0..size).map(move |index| place + index * stride)).collect()
+    })
+}
