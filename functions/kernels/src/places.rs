@@ -68,6 +68,9 @@ pub struct Depthwise {
     bias: Box<[F32x4]>,
 }
 
+/// What stands for numbers outside of the image.
+static ZEROS: [f32; 4] = [0.0; 4];
+
 /// Rows of the image that a row of the result is made of.
 #[derive(Clone, Copy)]
 struct Taps {
@@ -82,6 +85,10 @@ struct Taps {
     weights_beside: usize,
     /// Steps inside.
     size: [usize; 2],
+    /// Where places are computed side by side: how many columns of all that they need are before the image.
+    outside: usize,
+    /// And how many then are inside of it.
+    inside: usize,
     bounds: Bounds,
 }
 
@@ -125,73 +132,93 @@ impl Depthwise {
         let padded = channels.div_ceil(4) * 4;
         let vertical = window.inside(0, row);
         let interior = window.interior(1);
-        let width = window.input[1];
+        let [width, places] = [window.input[1], window.output[1]];
         let whole = channels / 4;
+        // Of which windows four are computed side by side.
+        let kernel = match (window.kernel, window.stride[1], window.dilation[1]) {
+            ([1..=3, 3], 1, 1) => Some(Together { inner: side_by_side::<3, 1, false>, edge: side_by_side::<3, 1, true> }),
+            ([1..=3, 3], 2, 1) => Some(Together { inner: side_by_side::<3, 2, false>, edge: side_by_side::<3, 2, true> }),
+            ([1..=5, 5], 1, 1) => Some(Together { inner: side_by_side::<5, 1, false>, edge: side_by_side::<5, 1, true> }),
+            ([1..=5, 5], 2, 1) => Some(Together { inner: side_by_side::<5, 2, false>, edge: side_by_side::<5, 2, true> }),
+            _ => None,
+        };
+        let kernel = kernel.filter(|_| places >= PLACES && vertical.first < vertical.end);
         let mut vector = 0;
-        while vector < whole || 4 * vector < channels {
-            let count = if vector < whole { (whole - vector).min(VECTORS) } else { 0 };
+        while 4 * vector < channels {
+            let count = (whole - vector).min(VECTORS);
+            let first = 4 * vector;
             let taps = |place: usize, horizontal: Inside| {
                 let y = row * window.stride[0] + vertical.first * window.dilation[0] - window.before[0];
-                let x = place * window.stride[1] + horizontal.first * window.dilation[1] - window.before[1];
+                // Before the image, where a window begins there.
+                let x = (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
                 let step = vertical.first * window.kernel[1] + horizontal.first;
-                // SAFETY: the step is inside of the image.
-                unsafe {
-                    Taps {
-                        from: image.add((y * width + x) * channels + 4 * vector),
-                        below: window.dilation[0] * width * channels,
-                        beside: window.dilation[1] * channels,
-                        weights: self.weights.as_ptr().cast::<f32>().add(step * padded + 4 * vector),
-                        weights_below: window.kernel[1] * padded,
-                        weights_beside: padded,
-                        size: [vertical.end - vertical.first, horizontal.end - horizontal.first],
-                        bounds,
-                    }
+                let weights: *const f32 = self.weights.as_ptr().cast();
+                let outside = window.before[1].saturating_sub(place * window.stride[1]);
+                Taps {
+                    from: image.wrapping_add((y * width).wrapping_add(x).wrapping_mul(channels).wrapping_add(first)),
+                    below: window.dilation[0] * width * channels,
+                    beside: window.dilation[1] * channels,
+                    weights: weights.wrapping_add(step * padded + first),
+                    weights_below: window.kernel[1] * padded,
+                    weights_beside: padded,
+                    size: [vertical.end - vertical.first, horizontal.end - horizontal.first],
+                    outside,
+                    inside: (width + window.before[1] - place * window.stride[1] - outside).min(width),
+                    bounds,
                 }
             };
-            // SAFETY: as the caller says; all steps are inside of the image.
+            // SAFETY: as the caller says; what is read is inside of the image.
             unsafe {
-                let bias: *const f32 = self.bias.as_ptr().cast::<f32>().add(4 * vector);
-                let place_to = |place: usize| to.add(place * channels + 4 * vector);
+                let bias: *const f32 = self.bias.as_ptr().cast::<f32>().add(first);
                 let mut place = 0;
-                while place < window.output[1] {
-                    let together = interior.contains(&place) && place + PLACES <= interior.end && count > 0;
-                    let horizontal = window.inside(1, place);
-                    if vertical.first == vertical.end || horizontal.first == horizontal.end {
-                        let numbers = if count > 0 { 4 * count } else { channels - 4 * vector };
-                        for index in 0..numbers {
-                            let x = *bias.add(index);
-                            let x = if x < bounds.low { bounds.low } else { x };
-                            *place_to(place).add(index) = if bounds.high < x { bounds.high } else { x };
-                        }
-                        place += 1;
+                while place < places {
+                    let to = to.add(place * channels + first);
+                    if let Some(kernel) = kernel.filter(|_| count > 0) {
+                        // The last four may have been computed in part before.
+                        let at = place.min(places - PLACES);
+                        let to = to.sub((place - at) * channels);
+                        let is_inner = at >= interior.start && at + PLACES <= interior.end;
+                        let taps = taps(at, Inside { first: 0, end: window.kernel[1] });
+                        let run = if is_inner { kernel.inner } else { kernel.edge };
+                        run(&taps, count, channels, bias, to);
+                        place += PLACES;
                         continue;
                     }
-                    let taps = taps(place, horizontal);
-                    match (together, window.kernel[1], window.stride[1], window.dilation[1]) {
-                        (true, 3, 1, 1) => side_by_side::<3, 1>(&taps, count, channels, bias, place_to(place)),
-                        (true, 3, 2, 1) => side_by_side::<3, 2>(&taps, count, channels, bias, place_to(place)),
-                        (true, 5, 1, 1) => side_by_side::<5, 1>(&taps, count, channels, bias, place_to(place)),
-                        (true, 5, 2, 1) => side_by_side::<5, 2>(&taps, count, channels, bias, place_to(place)),
+                    let horizontal = window.inside(1, place);
+                    place += 1;
+                    if vertical.first == vertical.end || horizontal.first == horizontal.end {
+                        for index in 0..(channels - first).min(if count > 0 { 4 * count } else { 3 }) {
+                            *to.add(index) = bounds.clip(*bias.add(index));
+                        }
+                        continue;
+                    }
+                    let taps = taps(place - 1, horizontal);
+                    match count {
+                        VECTORS => one::<VECTORS>(&taps, bias, to),
+                        0 => rest(&taps, channels - first, bias, to),
                         _ => {
-                            match count {
-                                4 => one::<4>(&taps, bias, place_to(place)),
-                                0 => rest(&taps, channels - 4 * vector, bias, place_to(place)),
-                                _ => {
-                                    for index in 0..count {
-                                        one::<1>(&taps.skip(index), bias.add(4 * index), place_to(place).add(4 * index));
-                                    }
-                                }
+                            for index in 0..count {
+                                one::<1>(&taps.skip(index), bias.add(4 * index), to.add(4 * index));
                             }
-                            place += 1;
-                            continue;
                         }
                     }
-                    place += PLACES;
                 }
             }
             vector += count.max(1);
         }
     }
+}
+
+/// Computes four places side by side.
+type SideBySide = unsafe fn(*const Taps, usize, usize, *const f32, *mut f32);
+
+/// How a window is computed at four places side by side.
+#[derive(Clone, Copy)]
+struct Together {
+    /// Where all of it is inside of the image at all four.
+    inner: SideBySide,
+    /// Elsewhere.
+    edge: SideBySide,
 }
 
 impl Taps {
@@ -203,54 +230,78 @@ impl Taps {
     }
 }
 
+/// The column of a window that is the `step`th to be done: those first between which the places lie, as they share most of
+/// the image.
 #[inline(always)]
-unsafe fn side_by_side<const W: usize, const S: usize>(
-    taps: &Taps,
+const fn column<const W: usize, const S: usize>(step: usize) -> usize {
+    let first = W.div_ceil(S);
+    if step < first { step * S } else { (step - first) * S + 1 }
+}
+
+/// `count` vectors of channels, one after the other, at four places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
+/// one or two, at a time: what the four have in common is loaded once. How it is written is for Cranelift; see
+/// [`crate::tile`]. Every other step has sums of its own, as there are too few sums else for a multiplier that has several at
+/// work. The taps are behind a pointer, as what is read through a reference would be kept in registers from one vector to
+/// the next.
+#[inline(never)]
+unsafe fn side_by_side<const W: usize, const S: usize, const EDGE: bool>(
+    taps: *const Taps,
     count: usize,
     channels: usize,
     bias: *const f32,
     to: *mut f32,
 ) {
-    for index in 0..count {
-        // SAFETY: as the caller says.
-        unsafe { four::<W, S>(&taps.skip(index), channels, bias.add(4 * index), to.add(4 * index)) };
-    }
-}
-
-/// A vector of channels at four places side by side, for a window of `W` columns that goes `S` at a time: what the four
-/// have in common is loaded once. How it is written is for Cranelift; see [`crate::tile`].
-#[inline(never)]
-unsafe fn four<const W: usize, const S: usize>(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
     // SAFETY: as the caller says.
     unsafe {
-        let mut sums = [F32x4::load(bias); PLACES];
-        let mut remaining = taps.size[0];
-        let (mut from, mut weights) = (taps.from, taps.weights);
-        loop {
-            let mut at = [F32x4::ZERO; 3 * 2 + 5];
-            let mut x = from;
-            for at in &mut at[..(PLACES - 1) * S + W] {
-                *at = F32x4::load(x);
-                x = x.add(channels);
+        for index in 0..count {
+            let mut even = [F32x4::load(bias.add(4 * index)); PLACES];
+            let mut odd = [F32x4::ZERO; PLACES];
+            let mut remaining = (*taps).size[0] * W;
+            let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
+            let beside = (*taps).weights_beside;
+            let mut window = [F32x4::ZERO; PLACES];
+            macro_rules! steps {
+                ($($step:literal $sums:ident)*) => {$(
+                    if $step < W * W {
+                        let at = column::<W, S>($step % W);
+                        let is_next = $step % W > 0 && at == column::<W, S>(($step % W).max(1) - 1) + S;
+                        if $step > 0 && $step % W == 0 {
+                            from = from.wrapping_add((*taps).below);
+                            weights = weights.wrapping_add((*taps).weights_below);
+                        }
+                        if is_next {
+                            window = [window[1], window[2], window[3], F32x4::ZERO];
+                        }
+                        for (place, x) in window.iter_mut().enumerate() {
+                            if !is_next || place == PLACES - 1 {
+                                let column = place * S + at;
+                                let x_at = from.wrapping_add(column * channels);
+                                let inside = !EDGE || column.wrapping_sub((*taps).outside) < (*taps).inside;
+                                *x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
+                            }
+                        }
+                        let factor = F32x4::load(weights.add(at * beside));
+                        for (sum, x) in $sums.iter_mut().zip(window) {
+                            *sum = x.mul_add(factor, *sum);
+                        }
+                        remaining -= 1;
+                        if remaining == 0 {
+                            break;
+                        }
+                    }
+                )*};
             }
-            let mut weight = weights;
-            for step in 0..W {
-                let factor = F32x4::load(weight);
-                weight = weight.add(taps.weights_beside);
-                for (place, sum) in sums.iter_mut().enumerate() {
-                    *sum = at[place * S + step].mul_add(factor, *sum);
-                }
-            }
-            remaining -= 1;
-            if remaining == 0 {
+            // Left at the end, if not before.
+            #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
+            loop {
+                steps!(0 even 1 odd 2 even 3 odd 4 even 5 odd 6 even 7 odd 8 even 9 odd 10 even 11 odd 12 even);
+                steps!(13 odd 14 even 15 odd 16 even 17 odd 18 even 19 odd 20 even 21 odd 22 even 23 odd 24 even);
                 break;
             }
-            from = from.wrapping_add(taps.below);
-            weights = weights.wrapping_add(taps.weights_below);
-        }
-        let (low, high) = (F32x4::splat(taps.bounds.low), F32x4::splat(taps.bounds.high));
-        for (place, sum) in sums.into_iter().enumerate() {
-            sum.at_least(low).at_most(high).store(to.add(place * channels));
+            let (low, high) = (F32x4::splat((*taps).bounds.low), F32x4::splat((*taps).bounds.high));
+            for (place, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+                (even + odd).at_least(low).at_most(high).store(to.add(place * channels + 4 * index));
+            }
         }
     }
 }
@@ -310,11 +361,13 @@ unsafe fn rest(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
                     sum += at * *taps.weights.add(y * taps.weights_below + x * taps.weights_beside + channel);
                 }
             }
-            let sum = if sum < taps.bounds.low { taps.bounds.low } else { sum };
-            *to.add(channel) = if taps.bounds.high < sum { taps.bounds.high } else { sum };
+            *to.add(channel) = taps.bounds.clip(sum);
         }
     }
 }
+
+/// Numbers of a window that are read side by side.
+const READ: usize = 16;
 
 /// Writes a row of a pool: for each place and channel, `combine` of all that is inside of the window, from `start` on,
 /// times what `factor` gives for the number of steps inside.
@@ -323,6 +376,7 @@ unsafe fn rest(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
 ///
 /// The window's image is at `image`, with `channels` numbers a place; there is room for the row at `to`.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "what a pool is")]
 unsafe fn pool(
     window: &Window,
     row: usize,
@@ -337,44 +391,60 @@ unsafe fn pool(
     let width = window.input[1];
     for place in 0..window.output[1] {
         let horizontal = window.inside(1, place);
-        let inside = (vertical.end - vertical.first) * (horizontal.end - horizontal.first);
+        let columns = horizontal.end - horizontal.first;
+        let inside = (vertical.end - vertical.first) * columns;
         let factor = F32x4::splat(factor(inside));
         // SAFETY: the steps are inside of the image.
         unsafe {
             let to = to.add(place * channels);
-            for first in (0..channels).step_by(4) {
-                let numbers = (channels - first).min(4);
-                let mut result = F32x4::splat(start);
-                for y in vertical.first..vertical.end {
+            let mut done = 0;
+            loop {
+                // The next steps, as far as they are read at once.
+                let mut steps = [image; READ];
+                let count = (inside - done).min(READ);
+                for (index, step) in steps[..count].iter_mut().enumerate() {
+                    let (y, x) = (vertical.first + (done + index) / columns, horizontal.first + (done + index) % columns);
                     let y = row * window.stride[0] + y * window.dilation[0] - window.before[0];
-                    for x in horizontal.first..horizontal.end {
-                        let x = place * window.stride[1] + x * window.dilation[1] - window.before[1];
-                        let at = image.add((y * width + x) * channels + first);
-                        let x = if numbers == 4 {
-                            F32x4::load(at)
-                        } else {
-                            let mut few = [0.0; 4];
-                            few.as_mut_ptr().copy_from_nonoverlapping(at, numbers);
-                            F32x4::load(few.as_ptr())
-                        };
-                        result = combine(result, x);
-                    }
+                    let x = place * window.stride[1] + x * window.dilation[1] - window.before[1];
+                    *step = image.add((y * width + x) * channels);
                 }
-                let result = (result * factor).to_array();
-                to.add(first).copy_from_nonoverlapping(result.as_ptr(), numbers);
+                let is_last = done + count == inside;
+                let combined = |first: usize, load: &dyn Fn(*const f32) -> F32x4| {
+                    let mut result = if done == 0 { F32x4::splat(start) } else { load(to.add(first)) };
+                    for step in &steps[..count] {
+                        result = combine(result, load(step.add(first)));
+                    }
+                    if is_last { result * factor } else { result }
+                };
+                let whole = channels / 4 * 4;
+                for first in (0..whole).step_by(4) {
+                    combined(first, &|at| F32x4::load(at)).store(to.add(first));
+                }
+                if whole < channels {
+                    let few = combined(whole, &|at| {
+                        let mut few = [0.0; 4];
+                        few.as_mut_ptr().copy_from_nonoverlapping(at, channels - whole);
+                        F32x4::load(few.as_ptr())
+                    });
+                    to.add(whole).copy_from_nonoverlapping(few.to_array().as_ptr(), channels - whole);
+                }
+                done += count;
+                if is_last {
+                    break;
+                }
             }
         }
     }
 }
 
-/// Writes a row of the largest numbers of each window.
+/// Writes a row of the largest numbers of each window. NaN counts for nothing.
 ///
 /// # Safety
 ///
 /// The window's image is at `image`, with `channels` numbers a place; there is room for the row at `to`.
 pub unsafe fn largest(window: &Window, row: usize, channels: usize, image: *const f32, to: *mut f32) {
     // SAFETY: as the caller says.
-    unsafe { pool(window, row, channels, image, to, f32::NEG_INFINITY, F32x4::max, |_| 1.0) }
+    unsafe { pool(window, row, channels, image, to, f32::NEG_INFINITY, F32x4::at_least, |_| 1.0) }
 }
 
 /// Writes a row of the sums of each window, times what `factor` gives for the number of steps inside.

@@ -42,6 +42,12 @@ pub struct Bounds {
 impl Bounds {
     /// All numbers.
     pub const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
+
+    /// A number within the bounds; NaN stays.
+    pub fn clip(self, x: f32) -> f32 {
+        let x = if x < self.low { self.low } else { x };
+        if self.high < x { self.high } else { x }
+    }
 }
 
 /// Rows of a result: where they begin, and how many numbers apart.

@@ -49,6 +49,25 @@ struct Images<'a> {
 }
 
 impl Images<'_> {
+    /// The window of one place of the result.
+    fn gather(&self, place: usize) -> Vec<f32> {
+        let Window { kernel, stride, dilation, before, input, output } = self.window;
+        let (item, place) = (place / (output[0] * output[1]), place % (output[0] * output[1]));
+        let (y, x) = (place / output[1] * stride[0], place % output[1] * stride[1]);
+        let mut window = Vec::with_capacity(kernel[0] * kernel[1] * self.channels);
+        for row in 0..kernel[0] {
+            let y = (y + row * dilation[0]).wrapping_sub(before[0]);
+            for column in 0..kernel[1] {
+                let x = (x + column * dilation[1]).wrapping_sub(before[1]);
+                let at = ((item * input[0]).wrapping_add(y).wrapping_mul(input[1]).wrapping_add(x)).wrapping_mul(self.channels);
+                let is_inside = y < input[0] && x < input[1];
+                let numbers = if is_inside { &self.numbers[at..] } else { self.zeros };
+                window.extend_from_slice(&numbers[..self.channels]);
+            }
+        }
+        window
+    }
+
     /// Packs the windows of four places of the result, counted over all images; the last again where there are fewer.
     ///
     /// # Safety
@@ -64,6 +83,23 @@ impl Images<'_> {
         });
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
+        let [one, .., other] = places;
+        if channels == 1 && stride[1] == 1 && interior && first + STRIP <= last + 1 && one.1 == other.1 && one.0 == other.0 {
+            // The same step of four windows is four numbers beside each other.
+            for row in 0..kernel[0] {
+                let y = (one.1 + row * dilation[0]).wrapping_sub(before[0]);
+                for step in 0..kernel[1] {
+                    let at = one.0 + y.wrapping_mul(input[1]).wrapping_add(one.2 + step * dilation[1] - before[1]);
+                    let is_inside = y < input[0];
+                    // SAFETY: the numbers are inside of the image.
+                    unsafe {
+                        let x = if is_inside { F32x4::load(self.numbers.as_ptr().add(at)) } else { F32x4::ZERO };
+                        x.store(strip.add((row * kernel[1] + step) * STRIP));
+                    }
+                }
+            }
+            return;
+        }
         let beside = interior && (dilation[1] == 1 || kernel[1] == 1);
         let (steps, length) = if beside { (1, kernel[1] * channels) } else { (kernel[1], channels) };
         for row in 0..kernel[0] {
@@ -119,20 +155,27 @@ impl EvalOp for Convolution {
         ensure!(to.len() == rows * columns, "{} channels where there are weights for {columns}", self.geometry.channels);
         let zeros = vec![0.0; window.kernel[1] * channels];
         let images = Images { window, channels, numbers, zeros: &zeros };
-        let at_once = self.weights.rows_at_a_time().min(rows);
+        // A window that no strip is full of is best by itself.
+        let alone = usize::from(rows % STRIP == 1);
+        let together = rows - alone;
+        let at_once = self.weights.rows_at_a_time().min(together);
         let mut strips = vec![F32x4::ZERO; self.weights.room_for(at_once)];
         let mut first = 0;
         while first < rows {
-            let count = at_once.min(rows - first);
+            let count = if first < together { at_once.min(together - first) } else { alone };
             let part = &mut to[first * columns..][..count * columns];
             // SAFETY: there are as many places, and as much room.
             unsafe {
-                for strip in (0..count).step_by(STRIP) {
-                    let to = strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast();
-                    images.pack(first + strip, first + count - 1, to);
+                if first == together {
+                    self.weights.multiply_one(images.gather(first).as_ptr(), part.as_mut_ptr(), self.bounds);
+                } else {
+                    for strip in (0..count).step_by(STRIP) {
+                        let to = strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast();
+                        images.pack(first + strip, first + count - 1, to);
+                    }
+                    let target = Target { to: part.as_mut_ptr(), stride: columns };
+                    self.weights.multiply(count, &strips, target, self.bounds);
                 }
-                let target = Target { to: part.as_mut_ptr(), stride: columns };
-                self.weights.multiply(count, &strips, target, self.bounds);
             }
             if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
                 fused.run(sources, first, part);

@@ -6,11 +6,13 @@
 mod convolution;
 mod depthwise;
 mod expression;
+mod forest;
 mod fused;
 mod geometry;
 mod layout;
 mod lines;
 mod map;
+mod pad;
 mod pattern;
 mod pool;
 mod product;

@@ -74,17 +74,19 @@ impl EvalOp for Product {
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
-        let at_once = if rows == 1 { 1 } else { self.weights.rows_at_a_time().min(rows) };
-        let room = if rows == 1 { 0 } else { self.weights.room_for(at_once) };
-        let mut strips = vec![F32x4::ZERO; room];
+        // A row that no strip is full of is best by itself.
+        let alone = usize::from(rows % STRIP == 1);
+        let together = rows - alone;
+        let at_once = self.weights.rows_at_a_time().min(together);
+        let mut strips = vec![F32x4::ZERO; self.weights.room_for(at_once)];
         let mut first = 0;
         while first < rows {
-            let count = at_once.min(rows - first);
+            let count = if first < together { at_once.min(together - first) } else { alone };
             let part = &mut to[first * columns..][..count * columns];
             // SAFETY: the input has as many rows, the strips and the output as much room.
             unsafe {
                 let from = from.as_ptr().add(first * depth);
-                if rows == 1 {
+                if first == together {
                     self.weights.multiply_one(from, part.as_mut_ptr(), self.bounds);
                 } else {
                     for strip in (0..count).step_by(STRIP) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use samara_kernels::program::{Binary, Spread, Unary};
 use tract_core::internal::*;
+use tract_core::ops::array;
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
@@ -12,13 +13,16 @@ use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::konst::Const;
 use tract_core::ops::math;
 use tract_core::ops::nn::{self, Reduce, Reducer};
+use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
+use crate::forest::Forest;
 use crate::fused::Fused;
 use crate::geometry::Geometry;
 use crate::layout::{Order, Relayout, axes};
 use crate::lines;
 use crate::map::Map;
+use crate::pad::Pad;
 use crate::pattern::{Pattern, Patterns};
 use crate::pool::{Kind, Pool};
 
@@ -285,6 +289,12 @@ impl<'a> Rewriter<'a> {
         if let Some(op) = node.op_as::<nn::Softmax>() {
             return self.softmax(node, op);
         }
+        if let Some(op) = node.op_as::<array::Pad>() {
+            return self.pad(node, op);
+        }
+        if let Some(op) = node.op_as::<TreeEnsembleClassifier>() {
+            return self.forest(node, op);
+        }
         if let Some(op) = node.op_as::<AxisOp>() {
             return self.axis(node, op);
         }
@@ -370,6 +380,28 @@ impl<'a> Rewriter<'a> {
             }
         }
         Ok(())
+    }
+
+    fn forest(&mut self, node: &TypedNode, op: &TreeEnsembleClassifier) -> TractResult<bool> {
+        if self.fact(node.inputs[0])?.rank() != 2 {
+            return Ok(false);
+        }
+        let Some(forest) = Forest::of(&op.ensemble)? else { return Ok(false) };
+        let at = self.natural(node.inputs[0])?;
+        let natural = self.target.wire_node(&node.name, forest, &[at])?[0];
+        self.value(node.id.into()).natural = Some(natural);
+        Ok(true)
+    }
+
+    fn pad(&mut self, node: &TypedNode, op: &array::Pad) -> TractResult<bool> {
+        if !self.is_f32(node.inputs[0])? {
+            return Ok(false);
+        }
+        let at = self.natural(node.inputs[0])?;
+        let op = Pad { pads: op.pads.iter().copied().collect(), mode: op.mode.clone() };
+        let natural = self.target.wire_node(&node.name, op, &[at])?[0];
+        self.value(node.id.into()).natural = Some(natural);
+        Ok(true)
     }
 
     fn softmax(&mut self, node: &TypedNode, op: &nn::Softmax) -> TractResult<bool> {
