@@ -13,6 +13,7 @@ pub mod program;
 pub mod rows;
 mod tile;
 mod vector;
+pub mod winograd;
 
 pub use peak::peak;
 pub use vector::F32x4;

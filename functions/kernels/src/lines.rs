@@ -129,11 +129,44 @@ pub fn softmax(columns: usize, numbers: &mut [f32]) {
     }
     assert_eq!(numbers.len() % columns, 0, "rows are whole");
     for row in numbers.chunks_exact_mut(columns) {
-        let largest = F32x4::splat(Reduction::Max.of(row));
-        map(row, |x| functions::exp(x - largest));
-        let share = F32x4::splat(1.0 / Reduction::Sum.of(row));
+        let largest = F32x4::splat(largest(row));
+        let mut sums = [F32x4::ZERO; 4];
+        let mut blocks = row.chunks_exact_mut(16);
+        for block in &mut blocks {
+            for (index, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: a block has four vectors.
+                unsafe {
+                    let at = block.as_mut_ptr().add(4 * index);
+                    let x = functions::exp(F32x4::load(at) - largest);
+                    x.store(at);
+                    *sum = *sum + x;
+                }
+            }
+        }
+        let [a, b, c, d] = sums;
+        let mut sum: f32 = ((a + b) + (c + d)).to_array().iter().sum();
+        for x in blocks.into_remainder() {
+            *x = functions::exp(F32x4::splat(*x) - largest).to_array()[0];
+            sum += *x;
+        }
+        let share = F32x4::splat(1.0 / sum);
         map(row, |x| x * share);
     }
+}
+
+/// The largest number that is one: what others are taken off of, where NaN makes all NaN anyway.
+fn largest(numbers: &[f32]) -> f32 {
+    let mut results = [F32x4::splat(f32::NEG_INFINITY); 4];
+    let mut blocks = numbers.chunks_exact(16);
+    for block in &mut blocks {
+        for (index, result) in results.iter_mut().enumerate() {
+            // SAFETY: a block has four vectors.
+            *result = result.at_least(unsafe { F32x4::load(block.as_ptr().add(4 * index)) });
+        }
+    }
+    let [a, b, c, d] = results;
+    let largest = a.at_least(b).at_least(c.at_least(d)).to_array().into_iter().chain(blocks.remainder().iter().copied());
+    largest.fold(f32::NEG_INFINITY, |largest, x| if largest < x { x } else { largest })
 }
 
 /// How rows are normalized.

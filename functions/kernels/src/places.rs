@@ -409,24 +409,20 @@ unsafe fn pool(
                     *step = image.add((y * width + x) * channels);
                 }
                 let is_last = done + count == inside;
-                let combined = |first: usize, load: &dyn Fn(*const f32) -> F32x4| {
-                    let mut result = if done == 0 { F32x4::splat(start) } else { load(to.add(first)) };
-                    for step in &steps[..count] {
-                        result = combine(result, load(step.add(first)));
-                    }
-                    if is_last { result * factor } else { result }
-                };
                 let whole = channels / 4 * 4;
                 for first in (0..whole).step_by(4) {
-                    combined(first, &|at| F32x4::load(at)).store(to.add(first));
+                    let mut result = if done == 0 { F32x4::splat(start) } else { F32x4::load(to.add(first)) };
+                    for step in &steps[..count] {
+                        result = combine(result, F32x4::load(step.add(first)));
+                    }
+                    (if is_last { result * factor } else { result }).store(to.add(first));
                 }
-                if whole < channels {
-                    let few = combined(whole, &|at| {
-                        let mut few = [0.0; 4];
-                        few.as_mut_ptr().copy_from_nonoverlapping(at, channels - whole);
-                        F32x4::load(few.as_ptr())
-                    });
-                    to.add(whole).copy_from_nonoverlapping(few.to_array().as_ptr(), channels - whole);
+                for channel in whole..channels {
+                    let mut result = F32x4::splat(if done == 0 { start } else { *to.add(channel) });
+                    for step in &steps[..count] {
+                        result = combine(result, F32x4::load_splat(step.add(channel)));
+                    }
+                    *to.add(channel) = (if is_last { result * factor } else { result }).to_array()[0];
                 }
                 done += count;
                 if is_last {

@@ -1,4 +1,4 @@
-//! Matrix products for tract: kernels of 8, 16 and 32 rows by 8 columns, for all that is wider than a vector.
+//! Matrix products for tract: kernels of 8 and 32 rows by 8 columns, for all that is wider than a vector.
 //!
 //! tract packs both operands into panels, takes a tile of the result at a time, and has the kernel do what comes before and
 //! after the multiplication ([`FusedKerSpec`]): bias, clipping, residuals, the store. tract's own kernel keeps all 64
@@ -51,7 +51,6 @@ macro_rules! register {
 
 register! {
     OF_8, "samara_f32_8x8", 8;
-    OF_16, "samara_f32_16x8", 16;
     OF_32, "samara_f32_32x8", 32;
 }
 

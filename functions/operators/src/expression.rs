@@ -13,6 +13,7 @@ use crate::fused::Fused;
 use crate::geometry::Geometry;
 use crate::layout::Order;
 use crate::product::Product;
+use crate::winograd::{Points, Winograd};
 
 /// The most steps of an expression.
 pub const STEPS: usize = 24;
@@ -378,8 +379,8 @@ impl Root {
         }
     }
 
-    /// The operator, with its weights packed.
-    pub fn operator(self, fused: Option<Fused>) -> Box<dyn TypedOp> {
+    /// The operator, with its weights packed, for a result of a shape.
+    pub fn operator(self, shape: &[TDim], fused: Option<Fused>) -> Box<dyn TypedOp> {
         let Root { weights, columns, factors, summands, bounds, .. } = self;
         let depth = weights.len() / columns;
         let weight = |step: usize, column: usize| weights[step * columns + column] * factors[column];
@@ -390,6 +391,9 @@ impl Root {
                 Box::new(Product { weights, rows, columns: axes, bounds, fused })
             }
             RootKind::Convolution(geometry) => {
+                if let Some(points) = Points::of(&geometry, shape, depth, weight, bias) {
+                    return Box::new(Winograd { geometry, points: Arc::new(points), bounds, fused });
+                }
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
                 Box::new(Convolution { geometry, weights, bounds, fused })
             }

@@ -17,5 +17,6 @@ mod pattern;
 mod pool;
 mod product;
 mod rewrite;
+mod winograd;
 
 pub use rewrite::rewrite;

@@ -108,9 +108,15 @@ impl<'a> Rewriter<'a> {
         Ok(fact.datum_type == f32::datum_type() && !fact.is_exotic())
     }
 
-    fn helper(&mut self, what: &str, op: impl Into<Box<dyn TypedOp>>, inputs: &[OutletId]) -> TractResult<OutletId> {
+    /// Adds a node with one output. The operator comes in a box, as this code would be compiled for each operator else.
+    fn wire(&mut self, name: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]) -> TractResult<OutletId> {
+        Ok(self.target.wire_node(name, op, inputs)?[0])
+    }
+
+    /// Adds a node that the old graph has none for.
+    fn helper(&mut self, what: &str, op: Box<dyn TypedOp>, inputs: &[OutletId]) -> TractResult<OutletId> {
         self.helpers += 1;
-        Ok(self.target.wire_node(format!("samara.{what}.{}", self.helpers), op, inputs)?[0])
+        self.wire(&format!("samara.{what}.{}", self.helpers), op, inputs)
     }
 
     fn value(&mut self, outlet: OutletId) -> &mut Value {
@@ -157,7 +163,7 @@ impl<'a> Rewriter<'a> {
             at
         } else {
             let take = all.iter().map(|axis| order.iter().position(|other| other == axis).unwrap_or(0)).collect();
-            self.helper("natural", Relayout { take, rank: fact.rank(), put: all }, &[at])?
+            self.helper("natural", Box::new(Relayout { take, rank: fact.rank(), put: all }), &[at])?
         };
         self.value(outlet).natural = Some(natural);
         Ok(natural)
@@ -174,13 +180,13 @@ impl<'a> Rewriter<'a> {
         let put = (0..rank).collect();
         let at = if value.natural.is_none() && let Some((other, at)) = value.stored.first().cloned() {
             let take = order.iter().map(|axis| other.iter().position(|other| other == axis).unwrap_or(0)).collect();
-            self.helper("stored", Relayout { take, rank, put }, &[at])?
+            self.helper("stored", Box::new(Relayout { take, rank, put }), &[at])?
         } else {
             let natural = self.natural(outlet)?;
             if order.len() == self.fact(outlet)?.rank() && *order == self.axes(outlet)? {
                 natural
             } else {
-                self.helper("stored", Relayout { take: order.clone(), rank, put }, &[natural])?
+                self.helper("stored", Box::new(Relayout { take: order.clone(), rank, put }), &[natural])?
             }
         };
         self.put(outlet, order.clone(), at);
@@ -223,7 +229,7 @@ impl<'a> Rewriter<'a> {
         let op: Box<dyn TypedOp> = match (expression.root, program) {
             (Some(root), program) => {
                 inputs.insert(0, root.input);
-                root.operator(program.map(|program| Fused { program, spreads }))
+                root.operator(&expression.shape, program.map(|program| Fused { program, spreads }))
             }
             (None, Some(program)) => Box::new(Map { program, spreads, shape: expression.shape }),
             (None, None) => match expression.reads.first() {
@@ -232,7 +238,7 @@ impl<'a> Rewriter<'a> {
             },
         };
         self.helpers += 1;
-        Ok(self.target.wire_node(format!("{name}.{}", self.helpers), op, &inputs)?[0])
+        self.wire(&format!("{name}.{}", self.helpers), op, &inputs)
     }
 
     /// Notes an expression as the value of an outlet, to be computed together with what follows where that can be.
@@ -356,9 +362,9 @@ impl<'a> Rewriter<'a> {
             Pattern::Lookup { input, table } => {
                 let mut names = self.natural(*input)?;
                 let last = self.fact(*input)?.rank() - 1;
-                names = self.helper("names", AxisOp::Rm(last), &[names])?;
+                names = self.helper("names", Box::new(AxisOp::Rm(last)), &[names])?;
                 let op = crate::lines::Lookup { table: Arc::clone(table) };
-                let natural = self.target.wire_node(&node.name, op, &[names])?[0];
+                let natural = self.wire(&node.name, Box::new(op), &[names])?;
                 self.value(output).natural = Some(natural);
             }
             Pattern::Normalization { input, axis, centered, epsilon, factors, summands } => {
@@ -375,7 +381,7 @@ impl<'a> Rewriter<'a> {
                     factors: factors.clone().into(),
                     summands: summands.clone().into(),
                 };
-                let at = self.target.wire_node(&node.name, op, &[at])?[0];
+                let at = self.wire(&node.name, Box::new(op), &[at])?;
                 self.put(output, order, at);
             }
         }
@@ -388,7 +394,7 @@ impl<'a> Rewriter<'a> {
         }
         let Some(forest) = Forest::of(&op.ensemble)? else { return Ok(false) };
         let at = self.natural(node.inputs[0])?;
-        let natural = self.target.wire_node(&node.name, forest, &[at])?[0];
+        let natural = self.wire(&node.name, Box::new(forest), &[at])?;
         self.value(node.id.into()).natural = Some(natural);
         Ok(true)
     }
@@ -399,7 +405,7 @@ impl<'a> Rewriter<'a> {
         }
         let at = self.natural(node.inputs[0])?;
         let op = Pad { pads: op.pads.iter().copied().collect(), mode: op.mode.clone() };
-        let natural = self.target.wire_node(&node.name, op, &[at])?[0];
+        let natural = self.wire(&node.name, Box::new(op), &[at])?;
         self.value(node.id.into()).natural = Some(natural);
         Ok(true)
     }
@@ -413,7 +419,7 @@ impl<'a> Rewriter<'a> {
         let orders = self.orders(input)?;
         let Some(order) = orders.iter().find(|order| order.last() == Some(&axis)).cloned() else { return Ok(false) };
         let at = self.stored(input, &order)?;
-        let at = self.target.wire_node(&node.name, lines::Softmax, &[at])?[0];
+        let at = self.wire(&node.name, Box::new(lines::Softmax), &[at])?;
         self.put(node.id.into(), order, at);
         Ok(true)
     }
@@ -441,7 +447,7 @@ impl<'a> Rewriter<'a> {
             }
             let at = self.stored(input, &order)?;
             let op = lines::Reduction { reduction, rows, over_columns, mean };
-            let at = self.target.wire_node(&node.name, op, &[at])?[0];
+            let at = self.wire(&node.name, Box::new(op), &[at])?;
             let stays = if over_columns { &order[..rows] } else { &order[rows..] };
             self.put(node.id.into(), stays.into(), at);
             return Ok(true);

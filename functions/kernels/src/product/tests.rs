@@ -4,7 +4,7 @@ use tract_linalg::mmm::RoundingPolicy;
 use super::*;
 
 /// Every test is done with tiles of so many rows.
-const SIZES: [usize; 3] = [8, 16, 32];
+const SIZES: [usize; 2] = [8, 32];
 
 /// The most numbers of a tile.
 const CELLS: usize = 32 * COLUMNS;
@@ -25,7 +25,6 @@ fn kernel(rows: usize, specs: &[FusedKerSpec<f32>]) -> isize {
     unsafe {
         match rows {
             8 => run::<8>(specs),
-            16 => run::<16>(specs),
             32 => run::<32>(specs),
             _ => panic!("there is no such kernel"),
         }

@@ -101,7 +101,7 @@ impl Rewriter<'_> {
         let Some(kind) = kind.filter(|_| self.is_f32(input).unwrap_or(false)) else { return Ok(false) };
         let Some((geometry, order, result)) = self.geometry(node, spec)? else { return Ok(false) };
         let at = self.stored(input, &order)?;
-        let at = self.target.wire_node(&node.name, Pool { geometry, kind }, &[at])?[0];
+        let at = self.wire(&node.name, Box::new(Pool { geometry, kind }), &[at])?;
         self.put(node.id.into(), result, at);
         Ok(true)
     }
