@@ -91,6 +91,51 @@ impl Weights {
         Weights { depth, columns, blocks: blocks.into(), bias: biases.into() }
     }
 
+    /// Room for weights that come later, with [`fill`](Self::fill); no bias.
+    ///
+    /// # Panics
+    ///
+    /// Panics where `depth` is 0.
+    pub fn empty(depth: usize, columns: usize) -> Weights {
+        Weights::pack(depth, columns, |_, _| 0.0, |_| 0.0)
+    }
+
+    /// Packs other weights of the same size: of a matrix whose numbers begin at `from`, `step` apart from one step to the next
+    /// and `column` apart from one column to the next. One of the two is 1.
+    ///
+    /// # Safety
+    ///
+    /// There are as many numbers there.
+    pub unsafe fn fill(&mut self, from: *const f32, step: usize, column: usize) {
+        let (depth, columns) = (self.depth, self.columns);
+        let to: *mut f32 = self.blocks.as_mut_ptr().cast();
+        // SAFETY: as the caller says; there is room for all blocks.
+        unsafe {
+            for first in (0..columns).step_by(BLOCK) {
+                let to = to.add(first * depth);
+                let count = (columns - first).min(BLOCK);
+                let from = from.add(first * column);
+                if column == 1 && count == BLOCK {
+                    for at in 0..depth {
+                        let from = from.add(at * step);
+                        F32x4::load(from).store(to.add(at * BLOCK));
+                        F32x4::load(from.add(4)).store(to.add(at * BLOCK + 4));
+                    }
+                } else if step == 1 {
+                    for half in [0, STRIP] {
+                        // The last column again where there are fewer: what is made of it is left out.
+                        let rows = std::array::from_fn(|index| from.add((half + index).min(count - 1) * column));
+                        pack_apart::<BLOCK>(rows, depth, to.add(half));
+                    }
+                } else {
+                    for at in 0..depth {
+                        to.add(at * BLOCK).copy_from_nonoverlapping(from.add(at * step), count);
+                    }
+                }
+            }
+        }
+    }
+
     /// Steps of a product: the numbers of a row.
     pub fn depth(&self) -> usize {
         self.depth
@@ -190,18 +235,25 @@ impl Weights {
 ///
 /// There are `length` numbers at each of `rows`, and room for four times as many at `strip`.
 pub unsafe fn pack(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe { pack_apart::<STRIP>(rows, length, strip) }
+}
+
+/// The same with the numbers of a step `APART` from those of the next.
+#[inline(always)]
+unsafe fn pack_apart<const APART: usize>(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
     let whole = length / 4 * 4;
     // SAFETY: as the caller says.
     unsafe {
         for step in (0..whole).step_by(4) {
             let columns = F32x4::transpose(rows.map(|row| F32x4::load(row.add(step))));
             for (index, column) in columns.into_iter().enumerate() {
-                column.store(strip.add((step + index) * STRIP));
+                column.store(strip.add((step + index) * APART));
             }
         }
         for step in whole..length {
             for (index, row) in rows.into_iter().enumerate() {
-                *strip.add(step * STRIP + index) = *row.add(step);
+                *strip.add(step * APART + index) = *row.add(step);
             }
         }
     }

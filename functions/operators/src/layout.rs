@@ -94,7 +94,7 @@ impl TypedOp for Relayout {
 }
 
 /// From one index of each axis to the next, in numbers.
-fn strides(shape: &[usize]) -> TVec<usize> {
+pub fn strides(shape: &[usize]) -> TVec<usize> {
     let mut stride = 1;
     let mut strides: TVec<usize> = shape
         .iter()

@@ -3,6 +3,7 @@
 //! tract loads a graph and simplifies it; [`rewrite`] then replaces what it has operators of its own for, and leaves the rest
 //! to tract. Tensors between these operators lie as suits them: channels last, without axes of size 1.
 
+mod batch;
 mod convolution;
 mod depthwise;
 mod expression;

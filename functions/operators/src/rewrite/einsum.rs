@@ -1,6 +1,7 @@
-//! Products with a constant.
+//! Products with a constant, and of two tensors.
 
 use super::*;
+use crate::batch::BatchProduct;
 
 impl Rewriter<'_> {
     pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
@@ -12,6 +13,7 @@ impl Rewriter<'_> {
         let (input, constant, slot) = match (self.constant(left), self.constant(right)) {
             (None, Some(constant)) => (left, constant, 0),
             (Some(constant), None) => (right, constant, 1),
+            (None, None) => return self.batch(node, op),
             _ => return Ok(false),
         };
         let Some(weights) = numbers(constant) else { return Ok(false) };
@@ -91,6 +93,75 @@ impl Rewriter<'_> {
             bounds: samara_kernels::rows::Bounds::NONE,
         };
         self.pend(output, Expression::root(result, shape, root))?;
+        Ok(true)
+    }
+}
+
+impl Rewriter<'_> {
+    /// The products of matrices that both come with the request.
+    fn batch(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
+        let output = OutletId::new(node.id, 0);
+        let [left, right] = *node.inputs else { return Ok(false) };
+        // Of each input, which of its axes is which.
+        let (mut batch, mut rows, mut columns, mut depth) = (vec![], vec![], vec![], vec![]);
+        for slot in [0, 1] {
+            for axis in self.axes(node.inputs[slot])? {
+                let letter = op.axes.axis((InOut::In(slot), axis))?;
+                let other = letter.inputs[1 - slot].first().copied();
+                let other_is_one = other.is_none_or(|other| {
+                    self.fact(node.inputs[1 - slot]).is_ok_and(|fact| fact.shape[other].is_one())
+                });
+                let single = letter.inputs[slot].len() == 1 && letter.inputs[1 - slot].len() <= 1;
+                match (&*letter.outputs[0], other.filter(|_| !other_is_one)) {
+                    _ if !single => return Ok(false),
+                    ([output], Some(other)) => {
+                        if slot == 0 {
+                            batch.push((axis, other, *output));
+                        }
+                    }
+                    ([], Some(other)) => {
+                        if slot == 0 {
+                            depth.push((axis, other));
+                        }
+                    }
+                    ([output], None) if slot == 0 => rows.push((axis, *output)),
+                    ([output], None) => columns.push((axis, *output)),
+                    _ => return Ok(false),
+                }
+            }
+        }
+        let ([row], [column], [(left_depth, right_depth)]) = (&*rows, &*columns, &*depth) else { return Ok(false) };
+        // Steps lie together on the left, steps or columns on the right.
+        let order = |orders: Vec<Order>, last: &[usize], natural: Order| {
+            let fits = |order: &&Order| order.last().is_some_and(|axis| last.contains(axis));
+            orders.iter().find(fits).cloned().unwrap_or_else(|| {
+                let mut order = natural;
+                order.retain(|axis| *axis != last[0]);
+                order.push(last[0]);
+                order
+            })
+        };
+        let left_order = order(self.orders(left)?, &[*left_depth], self.axes(left)?);
+        let right_order = order(self.orders(right)?, &[column.0, *right_depth], self.axes(right)?);
+        let natural = self.axes(output)?;
+        let result: Order = if natural.last() == Some(&column.1) {
+            natural
+        } else {
+            batch.iter().map(|(.., output)| *output).chain([row.1, column.1]).collect()
+        };
+        let place = |order: &Order, axis: usize| order.iter().position(|other| *other == axis).unwrap_or(0);
+        let of_batch = batch.iter().map(|&(left, right, output)| {
+            [place(&left_order, left), place(&right_order, right), place(&result, output)]
+        });
+        let op = BatchProduct {
+            batch: of_batch.collect(),
+            rows: [place(&left_order, row.0), place(&result, row.1)],
+            columns: [place(&right_order, column.0), place(&result, column.1)],
+            depth: [place(&left_order, *left_depth), place(&right_order, *right_depth)],
+        };
+        let inputs = [self.stored(left, &left_order)?, self.stored(right, &right_order)?];
+        let at = self.wire(&node.name, Box::new(op), &inputs)?;
+        self.put(output, result, at);
         Ok(true)
     }
 }
