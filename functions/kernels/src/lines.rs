@@ -270,3 +270,6 @@ pub unsafe fn transpose(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -459,3 +459,6 @@ pub unsafe fn sum(
     // SAFETY: as the caller says.
     unsafe { pool(window, row, channels, image, to, 0.0, |x, y| x + y, factor) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,6 +106,13 @@ pub enum Spread {
     One,
 }
 
+impl Spread {
+    /// Whether it matters which row or column a number is in.
+    pub fn is_by_axis(self) -> bool {
+        matches!(self, Spread::Columns | Spread::Rows)
+    }
+}
+
 /// A tensor that a program reads.
 #[derive(Clone, Copy)]
 pub struct Source {
@@ -336,3 +343,6 @@ unsafe fn binary(operation: Binary, left: Reader, right: Reader, vectors: usize,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

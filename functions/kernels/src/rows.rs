@@ -363,3 +363,6 @@ impl Panel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -379,6 +379,14 @@ impl Root {
         }
     }
 
+    /// Whether the last axis of the result is that of its columns or channels.
+    pub fn has_columns(&self) -> bool {
+        match &self.kind {
+            RootKind::Product { columns, .. } => columns.len() == 1,
+            RootKind::Convolution(geometry) | RootKind::Depthwise(geometry) => geometry.output[3],
+        }
+    }
+
     /// The operator, with its weights packed, for a result of a shape.
     pub fn operator(self, shape: &[TDim], fused: Option<Fused>) -> Box<dyn TypedOp> {
         let Root { weights, columns, factors, summands, bounds, .. } = self;

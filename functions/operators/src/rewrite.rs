@@ -40,11 +40,15 @@ pub fn rewrite(source: &TypedModel) -> TractResult<TypedModel> {
         helpers: 0,
     };
     let patterns = Patterns::find(source)?;
+    // Also those that nothing depends on.
+    for input in &source.inputs {
+        rewriter.input(*input)?;
+    }
     for node in source.eval_order()? {
         let is_part = patterns.parts.contains(&node);
         let node = source.node(node);
         // Constants come when they are asked for.
-        if is_part || node.op_is::<Const>() {
+        if is_part || node.op_is::<Const>() || source.inputs.contains(&node.id.into()) {
             continue;
         }
         let done = match patterns.by_last.get(&node.id) {
@@ -227,6 +231,14 @@ impl<'a> Rewriter<'a> {
             spreads.push(spread);
         }
         let op: Box<dyn TypedOp> = match (expression.root, program) {
+            (Some(root), Some(program)) if !root.has_columns() && spreads.iter().any(|spread| spread.is_by_axis()) => {
+                // The operator would not know what a column is: the arithmetic comes after it.
+                let (input, shape) = (root.input, expression.shape);
+                let own = self.helper("root", root.operator(&shape, None), &[input])?;
+                inputs.insert(0, own);
+                spreads.insert(0, Spread::Full);
+                Box::new(Map { program, spreads, shape })
+            }
             (Some(root), program) => {
                 inputs.insert(0, root.input);
                 root.operator(&expression.shape, program.map(|program| Fused { program, spreads }))
@@ -250,14 +262,17 @@ impl<'a> Rewriter<'a> {
 
     // === Nodes ===
 
+    fn input(&mut self, input: OutletId) -> TractResult<()> {
+        let node = self.source.node(input.node);
+        let natural = self.target.add_source(node.name.clone(), node.outputs[input.slot].fact.clone())?;
+        self.value(input).natural = Some(natural);
+        Ok(())
+    }
+
     /// Takes over a node as it is.
     fn keep(&mut self, node: &TypedNode) -> TractResult<()> {
         let inputs = node.inputs.iter().map(|input| self.natural(*input)).collect::<TractResult<TVec<_>>>()?;
-        let outlets = if self.source.inputs.contains(&node.id.into()) {
-            tvec!(self.target.add_source(node.name.clone(), node.outputs[0].fact.clone())?)
-        } else {
-            self.target.wire_node(&node.name, node.op.clone(), &inputs)?
-        };
+        let outlets = self.target.wire_node(&node.name, node.op.clone(), &inputs)?;
         for (slot, natural) in outlets.into_iter().enumerate() {
             self.value(OutletId::new(node.id, slot)).natural = Some(natural);
         }

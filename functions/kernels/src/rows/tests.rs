@@ -1,0 +1,94 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+/// What the product of a row and a column is, and its bias, in 64 bits.
+fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, bounds: Bounds) -> f64 {
+    let sum: f64 = row.iter().enumerate().map(|(step, x)| f64::from(*x) * f64::from(weight(step))).sum();
+    (sum + f64::from(bias)).clamp(bounds.low.into(), bounds.high.into())
+}
+
+fn packed(rows: &[f32], depth: usize) -> Vec<F32x4> {
+    let count = rows.len() / depth;
+    let mut strips = vec![F32x4::ZERO; count.div_ceil(STRIP) * depth];
+    for (first, strip) in (0..count).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
+        let rows = std::array::from_fn(|index| rows[(first + index).min(count - 1) * depth..].as_ptr());
+        // SAFETY: each row has as many numbers, and the strip has room for four.
+        unsafe { pack(rows, depth, strip.as_mut_ptr().cast()) };
+    }
+    strips
+}
+
+proptest! {
+    #[test]
+    fn a_product_is_that_of_rows_and_columns(
+        rows in 1..11_usize, depth in 1..70_usize, columns in 1..27_usize, gap in 0..3_usize, seed in 0..1000_u32,
+    ) {
+        let (weights, bias) = (numbers(seed, depth * columns), numbers(seed + 1, columns));
+        let from = numbers(seed + 2, rows * depth);
+        let bounds = Bounds { low: -0.75, high: 1.25 };
+        let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);
+        let stride = columns + gap;
+        let mut to = vec![f32::NAN; rows * stride];
+        let mut one = vec![f32::NAN; columns + 1];
+        // SAFETY: there is as much room.
+        unsafe {
+            product.multiply(rows, &packed(&from, depth), Target { to: to.as_mut_ptr(), stride }, bounds);
+            product.multiply_one(from.as_ptr(), one.as_mut_ptr(), bounds);
+        }
+        for (row, to) in to.chunks_exact(stride).enumerate() {
+            prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
+            for (column, got) in to[..columns].iter().enumerate() {
+                let weight = |step: usize| weights[step * columns + column];
+                let expected = plain(&from[row * depth..][..depth], weight, bias[column], bounds);
+                prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
+                if row == 0 {
+                    prop_assert!((f64::from(one[column]) - expected).abs() < 1e-5 * depth as f64);
+                }
+            }
+        }
+        prop_assert!(one[columns].is_nan(), "nothing else is written to");
+    }
+
+    #[test]
+    fn weights_that_come_later_are_the_same(
+        depth in 1..40_usize, columns in 1..27_usize, gap in 0..3_usize, seed in 0..1000_u32,
+    ) {
+        let row = numbers(seed, depth);
+        for by_step in [true, false] {
+            let stride = gap + if by_step { columns } else { depth };
+            let weights = numbers(seed + 1, stride * if by_step { depth } else { columns });
+            let (step_stride, column_stride) = if by_step { (stride, 1) } else { (1, stride) };
+            let mut product = Weights::empty(depth, columns);
+            let mut to = vec![f32::NAN; columns];
+            // SAFETY: there are as many weights, and as much room.
+            unsafe {
+                product.fill(weights.as_ptr(), step_stride, column_stride);
+                product.multiply_one(row.as_ptr(), to.as_mut_ptr(), Bounds::NONE);
+            }
+            for (column, got) in to.into_iter().enumerate() {
+                let weight = |step: usize| weights[step * step_stride + column * column_stride];
+                let expected = plain(&row, weight, 0.0, Bounds::NONE);
+                prop_assert!((f64::from(got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_so() {
+    let product = Weights::pack(1, 1, |_, _| f32::NAN, |_| 0.0);
+    let mut to = [0.0];
+    // SAFETY: there is room for one number.
+    unsafe { product.multiply_one([1.0].as_ptr(), to.as_mut_ptr(), Bounds { low: 0.0, high: 6.0 }) };
+    assert!(to[0].is_nan() && Bounds { low: 0.0, high: 6.0 }.clip(f32::NAN).is_nan());
+}

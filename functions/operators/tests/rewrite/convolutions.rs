@@ -1,0 +1,188 @@
+use proptest::prelude::*;
+use tract_core::internal::*;
+use tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec, SumPool};
+use tract_core::ops::math;
+use tract_core::ops::nn::DataFormat;
+
+use crate::{Builder, check, has, numbers};
+
+#[derive(Debug)]
+struct Case {
+    rank: usize,
+    items: usize,
+    channels: [usize; 2],
+    depthwise: bool,
+    kernel: Vec<usize>,
+    stride: Vec<usize>,
+    dilation: Vec<usize>,
+    before: Vec<usize>,
+    after: Vec<usize>,
+    image: Vec<usize>,
+    format: DataFormat,
+    seed: u32,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let directions = |sizes: std::ops::Range<usize>| prop::collection::vec(sizes, 2);
+    let window = (directions(1..6), directions(1..3), directions(1..3), directions(0..3), directions(0..3), directions(6..15));
+    let rest = (1..3_usize, 1..3_usize, prop::array::uniform2(1..20_usize), any::<bool>(), 0..4_usize, 0..1000_u32);
+    (window, rest).prop_map(
+        |((kernel, stride, dilation, before, after, image), (rank, items, channels, depthwise, format, seed))| {
+            let format = [DataFormat::NCHW, DataFormat::NHWC, DataFormat::CHW, DataFormat::HWC][format];
+            let cut = |sizes: Vec<usize>| sizes[..rank].to_vec();
+            // The window is never larger than what it goes over.
+            let dilation = cut(dilation).iter().zip(&kernel).map(|(dilation, size)| if *size > 3 { 1 } else { *dilation }).collect();
+            Case {
+                rank,
+                items: if format.has_n() { items } else { 1 },
+                channels: if depthwise { [channels[0]; 2] } else { channels },
+                depthwise: depthwise && channels[0] > 1,
+                kernel: cut(kernel),
+                stride: cut(stride),
+                dilation,
+                before: cut(before),
+                after: cut(after),
+                image: cut(image),
+                format,
+                seed,
+            }
+        },
+    )
+}
+
+impl Case {
+    fn spec(&self) -> PoolSpec {
+        let sizes = |sizes: &[usize]| sizes.iter().copied().collect::<TVec<usize>>();
+        PoolSpec {
+            data_format: self.format,
+            kernel_shape: sizes(&self.kernel),
+            padding: PaddingSpec::Explicit(sizes(&self.before), sizes(&self.after)),
+            dilations: Some(sizes(&self.dilation)),
+            strides: Some(sizes(&self.stride)),
+            input_channels: self.channels[0],
+            output_channels: self.channels[1],
+        }
+    }
+
+    fn input(&self) -> Vec<usize> {
+        self.format.from_n_c_hw(self.items, self.channels[0], &*self.image).unwrap().shape.to_vec()
+    }
+
+    fn convolution(&self, builder: &mut Builder, input: OutletId) -> OutletId {
+        let group = if self.depthwise { self.channels[0] } else { 1 };
+        let kernel: Vec<usize> =
+            [self.channels[1], self.channels[0] / group].into_iter().chain(self.kernel.iter().copied()).collect();
+        let kernel = builder.constant(numbers(self.seed, &kernel));
+        let bias = builder.constant(numbers(self.seed + 1, &[self.channels[1]]));
+        let op = Conv { pool_spec: self.spec(), kernel_fmt: KernelFormat::OIHW, group, q_params: None };
+        builder.node(op, &[input, kernel, bias])
+    }
+}
+
+fn number(builder: &mut Builder, x: f32, rank: usize) -> OutletId {
+    builder.constant(Tensor::from_shape(&vec![1; rank], &[x]).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn convolutions_are_the_same(case in cases()) {
+        let mut builder = Builder::default();
+        let input = builder.tensor(&case.input());
+        let output = case.convolution(&mut builder, input);
+        let names = check(builder.finish(&[output]), &[numbers(7, &case.input())]);
+        prop_assert!(!has(&names, "Conv") || has(&names, "Convolution"), "{names:?}");
+    }
+
+    #[test]
+    fn what_follows_a_convolution_is_fused(case in cases()) {
+        let mut builder = Builder::default();
+        let input = builder.tensor(&case.input());
+        let convolved = case.convolution(&mut builder, input);
+        let rank = case.input().len();
+        // Hard swish, as frameworks write it, with factors and summands before and after it; and a residual.
+        let [three, zero, six, factor, summand] = [3.0, 0.0, 6.0, 0.75, 0.125].map(|x| number(&mut builder, x, rank));
+        let scaled = builder.node(math::mul(), &[convolved, factor]);
+        let scaled = builder.node(math::add(), &[scaled, summand]);
+        let gate = builder.node(math::add(), &[scaled, three]);
+        let gate = builder.node(math::max(), &[gate, zero]);
+        let gate = builder.node(math::min(), &[gate, six]);
+        let swish = builder.node(math::mul(), &[scaled, gate]);
+        let swish = builder.node(math::mul(), &[swish, factor]);
+        let shape = builder.model.outlet_fact(swish).unwrap().shape.as_concrete().unwrap().to_vec();
+        let residual = builder.tensor(&shape);
+        let sum = builder.node(math::add(), &[swish, residual]);
+        let sum = builder.node(math::max(), &[zero, sum]);
+        let names = check(builder.finish(&[sum]), &[numbers(7, &case.input()), numbers(8, &shape)]);
+        prop_assert!(!has(&names, "Map"), "{names:?}");
+    }
+
+    #[test]
+    fn pools_are_the_same(case in cases(), kind in 0..3_usize) {
+        let mut builder = Builder::default();
+        let input = builder.tensor(&case.input());
+        let mut spec = case.spec();
+        spec.output_channels = spec.input_channels;
+        let output = match kind {
+            0 => builder.node(MaxPool { pool_spec: spec, with_index_outputs: None }, &[input]),
+            1 => builder.node(SumPool { pool_spec: spec, count_include_pad: false, normalize: true }, &[input]),
+            _ => builder.node(SumPool { pool_spec: spec, count_include_pad: true, normalize: false }, &[input]),
+        };
+        // Windows that are all padding have no mean and no largest number.
+        prop_assume!(case.before.iter().chain(&case.after).zip(case.kernel.iter().cycle()).all(|(pad, size)| pad < size));
+        check(builder.finish(&[output]), &[numbers(7, &case.input())]);
+    }
+
+    #[test]
+    fn convolutions_with_many_channels_are_the_same(
+        length in 3..6_usize, width in 8..40_usize, height in 1..4_usize, pad in 0..3_usize, seed in 0..1000_u32,
+    ) {
+        let case = Case {
+            rank: 2,
+            items: 1,
+            channels: [64, 72],
+            depthwise: false,
+            kernel: vec![height, length],
+            stride: vec![1, 1],
+            dilation: vec![1, 1],
+            before: vec![0, pad],
+            after: vec![1, pad],
+            image: vec![height + 3, width],
+            format: DataFormat::NCHW,
+            seed,
+        };
+        let mut builder = Builder::default();
+        let input = builder.tensor(&case.input());
+        let convolved = case.convolution(&mut builder, input);
+        let zero = number(&mut builder, 0.0, 4);
+        let output = builder.node(math::max(), &[convolved, zero]);
+        let names = check(builder.finish(&[output]), &[numbers(7, &case.input())]);
+        prop_assert!(has(&names, "Winograd") || width < 32, "{names:?}");
+        prop_assert_eq!(case.rank, 2);
+    }
+}
+
+#[test]
+fn a_convolution_that_is_used_twice_is_computed_once() {
+    let mut builder = Builder::default();
+    let input = builder.tensor(&[1, 4, 8, 8]);
+    let kernel = builder.constant(numbers(1, &[4, 4, 3, 3]));
+    let bias = builder.constant(numbers(2, &[4]));
+    let spec = PoolSpec {
+        data_format: DataFormat::NCHW,
+        kernel_shape: tvec!(3, 3),
+        padding: PaddingSpec::SameUpper,
+        dilations: None,
+        strides: None,
+        input_channels: 4,
+        output_channels: 4,
+    };
+    let op = Conv { pool_spec: spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
+    let convolved = builder.node(op, &[input, kernel, bias]);
+    let zero = number(&mut builder, 0.0, 4);
+    let one = builder.node(math::max(), &[convolved, zero]);
+    let other = builder.node(math::min(), &[convolved, zero]);
+    let names = check(builder.finish(&[one, other]), &[numbers(3, &[1, 4, 8, 8])]);
+    assert_eq!(names.iter().filter(|name| *name == "Convolution").count(), 1, "{names:?}");
+}

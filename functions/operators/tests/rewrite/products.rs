@@ -1,0 +1,84 @@
+use proptest::prelude::*;
+use tract_core::internal::*;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::math;
+use tract_core::ops::nn::GeluExact;
+use tract_core::ops::element_wise::ElementWiseOp;
+
+use crate::{Builder, check, has, numbers};
+
+/// Sizes of the axes of an expression, some of them 1.
+fn sizes() -> impl Strategy<Value = [usize; 6]> {
+    prop::array::uniform6(prop_oneof![Just(1_usize), 2..14_usize])
+}
+
+fn einsum(expression: &str) -> EinSum {
+    EinSum::new(expression.parse().unwrap(), f32::datum_type())
+}
+
+fn shape(letters: &str, sizes: [usize; 6]) -> Vec<usize> {
+    letters.chars().map(|letter| sizes["abkmno".find(letter).unwrap()]).collect()
+}
+
+/// Products with weights, as tract writes them: the input's axes and the weights'.
+const WITH_WEIGHTS: [&str; 12] = [
+    "mk,kn->mn", "mk,nk->mn", "km,kn->mn", "mk,kn->nm", "amk,kn->amn", "akm,nk->anm", "mbak,nbak->mn", "mbk,bkn->amn",
+    "kn,mk->mn", "akbm,ok->aobm", "mk,kno->mno", "ka,kn->n",
+];
+
+/// Products of two tensors of a request.
+const OF_TWO: [&str; 7] =
+    ["mk,kn->mn", "amk,ank->amn", "mbk,nbk->abmn", "abmk,kbn->mbn", "abmk,abkn->abmn", "bkm,bkn->bmn", "mabk,nbk->abmn"];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn products_with_weights_are_the_same(sizes in sizes(), seed in 0..1000_u32) {
+        for expression in WITH_WEIGHTS {
+            let (inputs, _) = expression.split_once("->").unwrap();
+            let (left, right) = inputs.split_once(',').unwrap();
+            let weights_are_left = expression == "kn,mk->mn";
+            let mut builder = Builder::default();
+            let [one, other] = [(left, weights_are_left), (right, !weights_are_left)].map(|(letters, is_weights)| {
+                let shape = shape(letters, sizes);
+                if is_weights { builder.constant(numbers(seed, &shape)) } else { builder.tensor(&shape) }
+            });
+            if expression == "mbk,bkn->amn" && sizes[0] != 1 || expression == "ka,kn->n" && sizes[0] != 1 {
+                continue;
+            }
+            let product = builder.node(einsum(expression), &[one, other]);
+            let rank = builder.model.outlet_fact(product).unwrap().rank();
+            let last = builder.model.outlet_fact(product).unwrap().shape.as_concrete().unwrap()[rank - 1];
+            let mut bias = vec![1; rank];
+            bias[rank - 1] = last;
+            let bias = builder.constant(numbers(seed + 1, &bias));
+            let sum = builder.node(math::add(), &[product, bias]);
+            let gelu = builder.node(ElementWiseOp(Box::new(GeluExact {}), None), &[sum]);
+            let input = shape(if weights_are_left { right } else { left }, sizes);
+            let names = check(builder.finish(&[gelu]), &[numbers(seed + 2, &input)]);
+            let summed = left.chars().filter(|letter| right.contains(*letter) && !expression.ends_with(*letter));
+            let sums_up = summed.into_iter().any(|letter| shape(&letter.to_string(), sizes) != [1]);
+            prop_assert!(has(&names, "Product") || !sums_up, "{expression} {names:?}");
+        }
+    }
+
+    #[test]
+    fn products_of_two_tensors_are_the_same(sizes in sizes(), seed in 0..1000_u32) {
+        for expression in OF_TWO {
+            let (inputs, output) = expression.split_once("->").unwrap();
+            let (left, right) = inputs.split_once(',').unwrap();
+            let new_axis = output.chars().any(|letter| !inputs.contains(letter));
+            if (new_axis || left.contains('a') && !right.contains('a')) && sizes[0] != 1 {
+                continue;
+            }
+            let mut builder = Builder::default();
+            let (one, other) = (builder.tensor(&shape(left, sizes)), builder.tensor(&shape(right, sizes)));
+            let product = builder.node(einsum(expression), &[one, other]);
+            let inputs = [numbers(seed, &shape(left, sizes)), numbers(seed + 1, &shape(right, sizes))];
+            let names = check(builder.finish(&[product]), &inputs);
+            let [_, _, k, m, n, _] = sizes;
+            prop_assert!(has(&names, "BatchProduct") || k == 1 || m == 1 || n == 1, "{expression} {names:?}");
+        }
+    }
+}
