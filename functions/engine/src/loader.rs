@@ -43,6 +43,8 @@ struct Declaration {
 struct Report {
     /// Operators of the optimised graph, constants not counted.
     operators: usize,
+    /// The most memory that the rehearsal had in use at once, in bytes.
+    peak_bytes: usize,
 }
 
 #[derive(Default)]
@@ -126,7 +128,7 @@ impl Loader {
         self.peak_bytes = peak;
         GRAPH.set(Some(graph.clone()));
         samara_model::install(Model { metadata, labels, backend: Box::new(graph) });
-        Ok(Report { operators })
+        Ok(Report { operators, peak_bytes: peak })
     }
 
     fn answer(&mut self, result: TractResult<Vec<u8>>) -> i32 {

@@ -21,10 +21,8 @@ pub fn exp(x: F32x4) -> F32x4 {
     // ln 2 in two parts, of which the first has few bits.
     let x = power.mul_add(F32x4::splat(-0.693_359_4), x);
     let x = power.mul_add(F32x4::splat(2.121_944_4e-4), x);
-    let sum = polynomial(
-        x,
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
-    );
+    let sum =
+        polynomial(x, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
     let one = F32x4::splat(1.0);
     (sum.mul_add(x * x, x) + one) * power.power_of_two()
 }
@@ -33,7 +31,7 @@ pub fn exp(x: F32x4) -> F32x4 {
 #[inline(always)]
 pub fn sigmoid(x: F32x4) -> F32x4 {
     let one = F32x4::splat(1.0);
-    one.div(one + exp(F32x4::ZERO - x))
+    one / (one + exp(F32x4::ZERO - x))
 }
 
 /// The hyperbolic tangent: the rational function that Eigen has for it, exact to 1 beyond its ends.
@@ -43,18 +41,10 @@ pub fn tanh(x: F32x4) -> F32x4 {
     let square = x * x;
     let above = polynomial(
         square,
-        [
-            -2.760_768_5e-16,
-            2.000_187_9e-13,
-            -8.604_672e-11,
-            5.122_297e-8,
-            1.485_722_4e-5,
-            6.372_619e-4,
-            4.893_524_6e-3,
-        ],
+        [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619e-4, 4.893_524_6e-3],
     );
     let below = polynomial(square, [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3]);
-    (x * above).div(below)
+    (x * above) / below
 }
 
 /// The error function: the rational function that Eigen has for it, exact to 1 beyond its ends.
@@ -70,13 +60,12 @@ pub fn erf(x: F32x4) -> F32x4 {
             -2.101_024e-6,
             -5.692_506_5e-5,
             -7.349_906_4e-4,
-            -2.954_599_8e-3,
+            -2.954_6e-3,
             -1.609_603_3e-2,
         ],
     );
-    let below =
-        polynomial(square, [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
-    (x * above).div(below)
+    let below = polynomial(square, [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
+    (x * above) / below
 }
 
 /// x times the share of a normal distribution that is below x: GELU in its exact form.

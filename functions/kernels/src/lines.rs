@@ -165,7 +165,8 @@ fn largest(numbers: &[f32]) -> f32 {
         }
     }
     let [a, b, c, d] = results;
-    let largest = a.at_least(b).at_least(c.at_least(d)).to_array().into_iter().chain(blocks.remainder().iter().copied());
+    let largest =
+        a.at_least(b).at_least(c.at_least(d)).to_array().into_iter().chain(blocks.remainder().iter().copied());
     largest.fold(f32::NEG_INFINITY, |largest, x| if largest < x { x } else { largest })
 }
 
@@ -232,6 +233,27 @@ fn map(numbers: &mut [f32], function: impl Fn(F32x4) -> F32x4) {
     }
 }
 
+/// [`transpose`] of fewer rows than make a vector: the channels of a picture.
+#[inline(always)]
+unsafe fn transpose_few<const ROWS: usize>(
+    columns: usize,
+    from: *const f32,
+    from_stride: usize,
+    mut to: *mut f32,
+    to_stride: usize,
+) {
+    // SAFETY: as the caller of `transpose` says.
+    unsafe {
+        let rows: [*const f32; ROWS] = std::array::from_fn(|row| from.add(row * from_stride));
+        for column in 0..columns {
+            for (row, from) in rows.iter().enumerate() {
+                *to.add(row) = *from.add(column);
+            }
+            to = to.wrapping_add(to_stride);
+        }
+    }
+}
+
 /// Writes the columns of a matrix as rows.
 ///
 /// # Safety
@@ -252,7 +274,8 @@ pub unsafe fn transpose(
         for row in (0..whole_rows).step_by(4) {
             let from = from.add(row * from_stride);
             for column in (0..whole_columns).step_by(4) {
-                let block: [F32x4; 4] = std::array::from_fn(|index| F32x4::load(from.add(index * from_stride + column)));
+                let block: [F32x4; 4] =
+                    std::array::from_fn(|index| F32x4::load(from.add(index * from_stride + column)));
                 for (index, x) in F32x4::transpose(block).into_iter().enumerate() {
                     x.store(to.add((column + index) * to_stride + row));
                 }
@@ -263,10 +286,12 @@ pub unsafe fn transpose(
                 }
             }
         }
-        for column in 0..columns {
-            for row in whole_rows..rows {
-                *to.add(column * to_stride + row) = *from.add(row * from_stride + column);
-            }
+        let (from, to) = (from.add(whole_rows * from_stride), to.add(whole_rows));
+        match rows - whole_rows {
+            1 => transpose_few::<1>(columns, from, from_stride, to, to_stride),
+            2 => transpose_few::<2>(columns, from, from_stride, to, to_stride),
+            3 => transpose_few::<3>(columns, from, from_stride, to, to_stride),
+            _ => {}
         }
     }
 }

@@ -136,10 +136,18 @@ impl Depthwise {
         let whole = channels / 4;
         // Of which windows four are computed side by side.
         let kernel = match (window.kernel, window.stride[1], window.dilation[1]) {
-            ([1..=3, 3], 1, 1) => Some(Together { inner: side_by_side::<3, 1, false>, edge: side_by_side::<3, 1, true> }),
-            ([1..=3, 3], 2, 1) => Some(Together { inner: side_by_side::<3, 2, false>, edge: side_by_side::<3, 2, true> }),
-            ([1..=5, 5], 1, 1) => Some(Together { inner: side_by_side::<5, 1, false>, edge: side_by_side::<5, 1, true> }),
-            ([1..=5, 5], 2, 1) => Some(Together { inner: side_by_side::<5, 2, false>, edge: side_by_side::<5, 2, true> }),
+            ([1..=3, 3], 1, 1) => {
+                Some(Together { inner: side_by_side::<3, 1, false>, edge: side_by_side::<3, 1, true> })
+            }
+            ([1..=3, 3], 2, 1) => {
+                Some(Together { inner: side_by_side::<3, 2, false>, edge: side_by_side::<3, 2, true> })
+            }
+            ([1..=5, 5], 1, 1) => {
+                Some(Together { inner: side_by_side::<5, 1, false>, edge: side_by_side::<5, 1, true> })
+            }
+            ([1..=5, 5], 2, 1) => {
+                Some(Together { inner: side_by_side::<5, 2, false>, edge: side_by_side::<5, 2, true> })
+            }
             _ => None,
         };
         let kernel = kernel.filter(|_| places >= PLACES && vertical.first < vertical.end);
@@ -150,7 +158,8 @@ impl Depthwise {
             let taps = |place: usize, horizontal: Inside| {
                 let y = row * window.stride[0] + vertical.first * window.dilation[0] - window.before[0];
                 // Before the image, where a window begins there.
-                let x = (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
+                let x =
+                    (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
                 let step = vertical.first * window.kernel[1] + horizontal.first;
                 let weights: *const f32 = self.weights.as_ptr().cast();
                 let outside = window.before[1].saturating_sub(place * window.stride[1]);
@@ -403,7 +412,8 @@ unsafe fn pool(
                 let mut steps = [image; READ];
                 let count = (inside - done).min(READ);
                 for (index, step) in steps[..count].iter_mut().enumerate() {
-                    let (y, x) = (vertical.first + (done + index) / columns, horizontal.first + (done + index) % columns);
+                    let (y, x) =
+                        (vertical.first + (done + index) / columns, horizontal.first + (done + index) % columns);
                     let y = row * window.stride[0] + y * window.dilation[0] - window.before[0];
                     let x = place * window.stride[1] + x * window.dilation[1] - window.before[1];
                     *step = image.add((y * width + x) * channels);

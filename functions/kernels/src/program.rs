@@ -323,8 +323,8 @@ unsafe fn unary(operation: Unary, of: Reader, vectors: usize, to: *mut F32x4) {
             Unary::Gelu => each(of, vectors, to, functions::gelu),
             Unary::Square => each(of, vectors, to, |x| x * x),
             Unary::Sqrt => each(of, vectors, to, F32x4::sqrt),
-            Unary::Rsqrt => each(of, vectors, to, |x| F32x4::splat(1.0).div(x.sqrt())),
-            Unary::Recip => each(of, vectors, to, |x| F32x4::splat(1.0).div(x)),
+            Unary::Rsqrt => each(of, vectors, to, |x| F32x4::splat(1.0) / x.sqrt()),
+            Unary::Recip => each(of, vectors, to, |x| F32x4::splat(1.0) / x),
             Unary::Neg => each(of, vectors, to, |x| F32x4::ZERO - x),
         }
     }
@@ -337,7 +337,7 @@ unsafe fn binary(operation: Binary, left: Reader, right: Reader, vectors: usize,
             Binary::Add => pairs(left, right, vectors, to, |x, y| x + y),
             Binary::Sub => pairs(left, right, vectors, to, |x, y| x - y),
             Binary::Mul => pairs(left, right, vectors, to, |x, y| x * y),
-            Binary::Div => pairs(left, right, vectors, to, F32x4::div),
+            Binary::Div => pairs(left, right, vectors, to, |x, y| x / y),
             Binary::Min => pairs(left, right, vectors, to, F32x4::min),
             Binary::Max => pairs(left, right, vectors, to, F32x4::max),
         }

@@ -219,7 +219,11 @@ impl Weights {
                 let to = to.add(block * BLOCK);
                 let whole = columns == together * BLOCK;
                 let at = if whole { to } else { tile.as_mut_ptr() };
-                if together == 2 { panel.row::<2>(row, at) } else { panel.row::<1>(row, at) }
+                if together == 2 {
+                    panel.row::<2>(row, at)
+                } else {
+                    panel.row::<1>(row, at)
+                }
                 if !whole {
                     to.copy_from_nonoverlapping(tile.as_ptr(), columns);
                 }
@@ -315,8 +319,9 @@ impl Panel {
         let Panel { weights, bias, depth, bounds } = *self;
         // SAFETY: as the caller says.
         unsafe {
-            let mut even: [[F32x4; VECTORS]; B] =
-                std::array::from_fn(|block| std::array::from_fn(|index| F32x4::load(bias.add(block * BLOCK + 4 * index))));
+            let mut even: [[F32x4; VECTORS]; B] = std::array::from_fn(|block| {
+                std::array::from_fn(|index| F32x4::load(bias.add(block * BLOCK + 4 * index)))
+            });
             let mut odd = [[F32x4::ZERO; VECTORS]; B];
             let mut blocks: [*const f32; B] = std::array::from_fn(|block| weights.add(block * depth * BLOCK));
             let mut remaining = depth;

@@ -1,6 +1,6 @@
 //! Four numbers at a time.
 
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, Div, Mul, Sub};
 
 /// Four `f32`. On WebAssembly a register; elsewhere, for the tests, an array that is computed with in the same way.
 #[derive(Clone, Copy)]
@@ -91,12 +91,6 @@ impl F32x4 {
         F32x4(imp::or_scaled_below_zero(self.0, factor.0))
     }
 
-    /// `self / other`.
-    #[inline(always)]
-    pub fn div(self, other: F32x4) -> F32x4 {
-        F32x4(imp::div(self.0, other.0))
-    }
-
     /// The square root of each.
     #[inline(always)]
     pub fn sqrt(self) -> F32x4 {
@@ -156,6 +150,15 @@ impl Add for F32x4 {
     #[inline(always)]
     fn add(self, other: F32x4) -> F32x4 {
         F32x4(imp::add(self.0, other.0))
+    }
+}
+
+impl Div for F32x4 {
+    type Output = F32x4;
+
+    #[inline(always)]
+    fn div(self, other: F32x4) -> F32x4 {
+        F32x4(imp::div(self.0, other.0))
     }
 }
 

@@ -30,7 +30,8 @@ impl Filtering {
             return None;
         }
         let points = &POINTS[..length + RESULTS - 2];
-        let others = |index: usize| points.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, x)| *x);
+        let others =
+            |index: usize| points.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, x)| *x);
         // The coefficients of the product of x - each, the lowest first.
         let roots = |roots: &mut dyn Iterator<Item = f64>| {
             roots.fold(vec![1.0], |polynomial: Vec<f64>, root| {

@@ -61,8 +61,7 @@ impl EvalOp for BatchProduct {
         let strides = [strides(left.shape()), strides(right.shape()), strides(&shape)];
         ensure!(strides[0][self.depth[0]] == 1 && strides[2][self.columns[1]] == 1, "steps and columns are last");
         let [step, column] = [self.depth[1], self.columns[0]].map(|axis| strides[1][axis]);
-        let (left, right) =
-            (left.try_as_plain_ram()?.as_slice::<f32>()?, right.try_as_plain_ram()?.as_slice::<f32>()?);
+        let (left, right) = (left.try_as_plain_ram()?.as_slice::<f32>()?, right.try_as_plain_ram()?.as_slice::<f32>()?);
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?.as_mut_ptr();
         let mut weights = Weights::empty(depth, columns);

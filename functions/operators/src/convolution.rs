@@ -59,7 +59,8 @@ impl Images<'_> {
             let y = (y + row * dilation[0]).wrapping_sub(before[0]);
             for column in 0..kernel[1] {
                 let x = (x + column * dilation[1]).wrapping_sub(before[1]);
-                let at = ((item * input[0]).wrapping_add(y).wrapping_mul(input[1]).wrapping_add(x)).wrapping_mul(self.channels);
+                let at = ((item * input[0]).wrapping_add(y).wrapping_mul(input[1]).wrapping_add(x))
+                    .wrapping_mul(self.channels);
                 let is_inside = y < input[0] && x < input[1];
                 let numbers = if is_inside { &self.numbers[at..] } else { self.zeros };
                 window.extend_from_slice(&numbers[..self.channels]);
@@ -84,7 +85,13 @@ impl Images<'_> {
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
         let [one, .., other] = places;
-        if channels == 1 && stride[1] == 1 && interior && first + STRIP <= last + 1 && one.1 == other.1 && one.0 == other.0 {
+        if channels == 1
+            && stride[1] == 1
+            && interior
+            && first + STRIP <= last + 1
+            && one.1 == other.1
+            && one.0 == other.0
+        {
             // The same step of four windows is four numbers beside each other.
             for row in 0..kernel[0] {
                 let y = (one.1 + row * dilation[0]).wrapping_sub(before[0]);
@@ -106,7 +113,8 @@ impl Images<'_> {
             for step in 0..steps {
                 let rows = places.map(|(item, y, x)| {
                     let (y, x) = (y + row * dilation[0], x + step * dilation[1]);
-                    let outside = y < before[0] || y - before[0] >= input[0] || x < before[1] || x - before[1] >= input[1];
+                    let outside =
+                        y < before[0] || y - before[0] >= input[0] || x < before[1] || x - before[1] >= input[1];
                     if outside {
                         return self.zeros.as_ptr();
                     }
@@ -152,7 +160,11 @@ impl EvalOp for Convolution {
         let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
-        ensure!(to.len() == rows * columns, "{} channels where there are weights for {columns}", self.geometry.channels);
+        ensure!(
+            to.len() == rows * columns,
+            "{} channels where there are weights for {columns}",
+            self.geometry.channels
+        );
         let zeros = vec![0.0; window.kernel[1] * channels];
         let images = Images { window, channels, numbers, zeros: &zeros };
         // A window that no strip is full of is best by itself.

@@ -141,8 +141,7 @@ impl Expression {
             _ => {}
         }
         let mut places = Vec::with_capacity(other.steps.len());
-        let reads: Vec<Term> =
-            other.reads.iter().map(|(read, spread)| self.read(read.clone(), *spread)).collect();
+        let reads: Vec<Term> = other.reads.iter().map(|(read, spread)| self.read(read.clone(), *spread)).collect();
         let term = |term: Term, places: &[usize]| match term {
             Term::Read(index) => reads[index],
             Term::Step(index) => Term::Step(places[index]),

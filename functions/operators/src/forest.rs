@@ -159,7 +159,8 @@ impl EvalOp for Forest {
         let mut output = Tensor::zero::<f32>(&[rows, self.classes])?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let scores = plain.as_slice_mut::<f32>()?.chunks_exact_mut(self.classes.max(1));
-        for (features, scores) in input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(features.max(1)).zip(scores) {
+        for (features, scores) in input.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(features.max(1)).zip(scores)
+        {
             self.score(features, scores);
         }
         Ok(tvec!(output.into_tvalue()))

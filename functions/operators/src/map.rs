@@ -65,7 +65,11 @@ impl EvalOp for Map {
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?.as_mut_ptr();
         let sources = inputs.iter().zip(&self.spreads).enumerate().map(|(index, (input, &spread))| {
-            let from = if own == Some(index) { to.cast_const() } else { input.try_as_plain_ram()?.as_slice::<f32>()?.as_ptr() };
+            let from = if own == Some(index) {
+                to.cast_const()
+            } else {
+                input.try_as_plain_ram()?.as_slice::<f32>()?.as_ptr()
+            };
             Ok(Source { from, spread })
         });
         let sources = sources.collect::<TractResult<TVec<_>>>()?;

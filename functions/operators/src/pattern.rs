@@ -104,12 +104,15 @@ fn normalization(model: &TypedModel, node: &TypedNode, norm: &RmsNorm) -> TractR
         }
         let Some((value, _)) = constant(model, after) else { break };
         let Some(numbers) = of_axis(value, axis, size) else { break };
-        if next == 0 { factors = numbers } else { summands = numbers }
+        if next == 0 {
+            factors = numbers
+        } else {
+            summands = numbers
+        }
         parts.push(last.id);
         last = after;
     }
-    let pattern =
-        Pattern::Normalization { input, axis, centered: centered.is_some(), epsilon, factors, summands };
+    let pattern = Pattern::Normalization { input, axis, centered: centered.is_some(), epsilon, factors, summands };
     Ok(Some((last.id, parts, pattern)))
 }
 

@@ -182,7 +182,9 @@ impl<'a> Rewriter<'a> {
         }
         let rank = order.len();
         let put = (0..rank).collect();
-        let at = if value.natural.is_none() && let Some((other, at)) = value.stored.first().cloned() {
+        let at = if value.natural.is_none()
+            && let Some((other, at)) = value.stored.first().cloned()
+        {
             let take = order.iter().map(|axis| other.iter().position(|other| other == axis).unwrap_or(0)).collect();
             self.helper("stored", Box::new(Relayout { take, rank, put }), &[at])?
         } else {

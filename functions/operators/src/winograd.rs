@@ -57,9 +57,8 @@ impl Points {
         let filtering = Filtering::of(length)?;
         // What cannot be known is taken to be large.
         let mut sizes = result.iter().map(|size| size.to_usize().unwrap_or(1 << 16));
-        let [items, height, width] = std::array::from_fn(|axis| {
-            if geometry.output[axis] { sizes.next().unwrap_or(1) } else { 1 }
-        });
+        let [items, height, width] =
+            std::array::from_fn(|axis| if geometry.output[axis] { sizes.next().unwrap_or(1) } else { 1 });
         let (in_rows, tiles) = (items * height * width, items * height * width.div_ceil(RESULTS));
         // The evaluation at the points takes a fifth of the time that the products take.
         let products = tiles.div_ceil(STRIP) * filtering.products() * 6 / 5;
@@ -130,7 +129,11 @@ impl EvalOp for Winograd {
         let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
-        ensure!(to.len() == rows * columns, "{} channels where there are weights for {columns}", self.geometry.channels);
+        ensure!(
+            to.len() == rows * columns,
+            "{} channels where there are weights for {columns}",
+            self.geometry.channels
+        );
         if rows == 0 {
             return Ok(tvec!(output.into_tvalue()));
         }

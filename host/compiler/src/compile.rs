@@ -58,6 +58,8 @@ pub struct Report {
     pub cost: Cost,
     /// Operators of the optimised graph, constants not counted.
     pub operators: u64,
+    /// The most memory that an inference had in use at once, beside the weights, in bytes.
+    pub peak_bytes: u64,
     /// Bytes of the component.
     pub component_bytes: u64,
     /// What an instance's memory holds when it starts.
@@ -85,6 +87,8 @@ struct Declaration<'a> {
 struct Loaded {
     /// Operators of the optimised graph, constants not counted.
     operators: u64,
+    /// The most memory that an inference had in use at once, beside the weights, in bytes.
+    peak_bytes: u64,
 }
 
 const STEPS: [&str; 7] = [
@@ -141,6 +145,7 @@ pub fn compile<'a>(
         outputs: graph.outputs,
         cost: graph.cost,
         operators: loaded.operators,
+        peak_bytes: loaded.peak_bytes,
         component_bytes: component.len() as u64,
         image: inspection.memory,
         image_density: inspection.memory.density(),

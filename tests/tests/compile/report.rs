@@ -42,6 +42,9 @@ fn the_report_in_json_has_all_that_is_to_be_known() {
     assert!(steps.len() >= 5, "{steps:?}");
     assert!(steps.iter().all(|step| step["step"].is_string() && step["ms"].as_f64() >= Some(0.0)), "{steps:?}");
     assert!(report["latency_ms"].as_f64() > Some(0.0));
+    // The first layer gives 16 channels of 28 by 28 numbers.
+    let peak = report["peak_bytes"].as_u64().unwrap();
+    assert!((50_176..1_000_000).contains(&peak), "{peak}");
 }
 
 #[test]

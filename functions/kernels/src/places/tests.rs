@@ -13,21 +13,32 @@ fn numbers(seed: u32, count: usize) -> Vec<f32> {
 
 /// Windows of any size, that may go beyond the image on all sides, and be all outside of it.
 fn windows() -> impl Strategy<Value = Window> {
-    let sizes = (prop::array::uniform2(1..6_usize), prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
-    let image = (prop::array::uniform2(1..14_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..5_usize));
-    (sizes, image).prop_filter_map("the window is larger than what it goes over", |((kernel, stride, dilation), (input, before, after))| {
-        let mut output = [0; 2];
-        for direction in 0..2 {
-            let reach = (kernel[direction] - 1) * dilation[direction] + 1;
-            let room = (input[direction] + before[direction] + after[direction]).checked_sub(reach)?;
-            output[direction] = room / stride[direction] + 1;
-        }
-        Some(Window { kernel, stride, dilation, before, input, output })
-    })
+    let sizes =
+        (prop::array::uniform2(1..6_usize), prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
+    let image =
+        (prop::array::uniform2(1..14_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..5_usize));
+    (sizes, image).prop_filter_map(
+        "the window is larger than what it goes over",
+        |((kernel, stride, dilation), (input, before, after))| {
+            let mut output = [0; 2];
+            for direction in 0..2 {
+                let reach = (kernel[direction] - 1) * dilation[direction] + 1;
+                let room = (input[direction] + before[direction] + after[direction]).checked_sub(reach)?;
+                output[direction] = room / stride[direction] + 1;
+            }
+            Some(Window { kernel, stride, dilation, before, input, output })
+        },
+    )
 }
 
 /// The numbers of a channel that are inside of a window at a place, each with its step.
-fn inside(window: &Window, channels: usize, image: &[f32], [row, place]: [usize; 2], channel: usize) -> Vec<(usize, f64)> {
+fn inside(
+    window: &Window,
+    channels: usize,
+    image: &[f32],
+    [row, place]: [usize; 2],
+    channel: usize,
+) -> Vec<(usize, f64)> {
     let at = |direction: usize, place: usize, step: usize| {
         (place * window.stride[direction] + step * window.dilation[direction])
             .checked_sub(window.before[direction])

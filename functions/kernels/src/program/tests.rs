@@ -55,7 +55,8 @@ fn instruction(operation: Operation, slot: usize) -> Instruction {
 /// What a program gives for a matrix: the sources are the matrix, a number for each column, one for each row, and one.
 fn run(program: Vec<Instruction>, rows: usize, columns: usize, sources: [&[f32]; 4]) -> Vec<f32> {
     let spreads = [Spread::Full, Spread::Columns, Spread::Rows, Spread::One];
-    let sources = std::array::from_fn::<_, 4, _>(|index| Source { from: sources[index].as_ptr(), spread: spreads[index] });
+    let sources =
+        std::array::from_fn::<_, 4, _>(|index| Source { from: sources[index].as_ptr(), spread: spreads[index] });
     let used = program.iter().any(|instruction| match instruction.operation {
         Operation::Binary(_, left, right) => [left, right].iter().any(|of| matches!(of, Operand::Source(1..))),
         _ => false,

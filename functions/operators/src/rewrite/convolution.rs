@@ -30,7 +30,8 @@ impl Rewriter<'_> {
         };
         let height = (rank == 2).then_some(spatial);
         let all = [items, height, Some(spatial + rank - 1), Some(channels)];
-        let lies = |shape: &[TDim]| -> Order { all.into_iter().flatten().filter(|&axis| !shape[axis].is_one()).collect() };
+        let lies =
+            |shape: &[TDim]| -> Order { all.into_iter().flatten().filter(|&axis| !shape[axis].is_one()).collect() };
         let order = lies(&self.fact(input)?.shape.to_tvec());
         let result = lies(&self.fact(output)?.shape.to_tvec());
         let input = all.map(|axis| axis.and_then(|axis| order.iter().position(|other| *other == axis)));

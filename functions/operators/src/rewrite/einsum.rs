@@ -7,7 +7,11 @@ impl Rewriter<'_> {
     pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
         let output = OutletId::new(node.id, 0);
         let [left, right] = *node.inputs else { return Ok(false) };
-        if op.q_params.is_some() || op.operating_dt != f32::datum_type() || !self.is_f32(left)? || !self.is_f32(right)? {
+        if op.q_params.is_some()
+            || op.operating_dt != f32::datum_type()
+            || !self.is_f32(left)?
+            || !self.is_f32(right)?
+        {
             return Ok(false);
         }
         let (input, constant, slot) = match (self.constant(left), self.constant(right)) {
@@ -54,7 +58,8 @@ impl Rewriter<'_> {
             }
         }
         let count: usize = columns.iter().map(|(_, size, _)| size).product();
-        let steps: Vec<TDim> = depth.iter().map(|(axis, _)| Ok(self.fact(input)?.shape[*axis].clone())).collect::<TractResult<_>>()?;
+        let steps: Vec<TDim> =
+            depth.iter().map(|(axis, _)| Ok(self.fact(input)?.shape[*axis].clone())).collect::<TractResult<_>>()?;
         let steps: Option<Vec<usize>> = steps.iter().map(|size| size.to_usize().ok()).collect();
         let Some(steps) = steps else { return Ok(false) };
         if count == 0 || steps.contains(&0) || depth.is_empty() {
@@ -79,8 +84,11 @@ impl Rewriter<'_> {
         for step in &step_places {
             packed.extend(column_places.iter().map(|column| weights[step + column]));
         }
-        let result: Order =
-            order[..rows.len()].iter().map(|axis| to_output[axis]).chain(columns.iter().map(|(output, ..)| *output)).collect();
+        let result: Order = order[..rows.len()]
+            .iter()
+            .map(|axis| to_output[axis])
+            .chain(columns.iter().map(|(output, ..)| *output))
+            .collect();
         let shape = self.shape(output, &result)?;
         let root = Root {
             outlet: output,
@@ -108,9 +116,8 @@ impl Rewriter<'_> {
             for axis in self.axes(node.inputs[slot])? {
                 let letter = op.axes.axis((InOut::In(slot), axis))?;
                 let other = letter.inputs[1 - slot].first().copied();
-                let other_is_one = other.is_none_or(|other| {
-                    self.fact(node.inputs[1 - slot]).is_ok_and(|fact| fact.shape[other].is_one())
-                });
+                let other_is_one = other
+                    .is_none_or(|other| self.fact(node.inputs[1 - slot]).is_ok_and(|fact| fact.shape[other].is_one()));
                 let single = letter.inputs[slot].len() == 1 && letter.inputs[1 - slot].len() <= 1;
                 match (&*letter.outputs[0], other.filter(|_| !other_is_one)) {
                     _ if !single => return Ok(false),

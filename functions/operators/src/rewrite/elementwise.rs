@@ -106,8 +106,14 @@ impl Rewriter<'_> {
             return Ok(false);
         }
         let shape = self.shape(output, &order)?;
-        let mut expression =
-            Expression { order: order.clone(), shape, root: None, reads: vec![], steps: vec![], value: Term::Number(0.0) };
+        let mut expression = Expression {
+            order: order.clone(),
+            shape,
+            root: None,
+            reads: vec![],
+            steps: vec![],
+            value: Term::Number(0.0),
+        };
         let mut terms = vec![];
         for operand in [left, right] {
             let Some(term) = self.term(operand, &mut expression, &all)? else { return Ok(false) };

@@ -24,14 +24,19 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let directions = |sizes: std::ops::Range<usize>| prop::collection::vec(sizes, 2);
-    let window = (directions(1..6), directions(1..3), directions(1..3), directions(0..3), directions(0..3), directions(6..15));
+    let window =
+        (directions(1..6), directions(1..3), directions(1..3), directions(0..3), directions(0..3), directions(6..15));
     let rest = (1..3_usize, 1..3_usize, prop::array::uniform2(1..20_usize), any::<bool>(), 0..4_usize, 0..1000_u32);
     (window, rest).prop_map(
         |((kernel, stride, dilation, before, after, image), (rank, items, channels, depthwise, format, seed))| {
             let format = [DataFormat::NCHW, DataFormat::NHWC, DataFormat::CHW, DataFormat::HWC][format];
             let cut = |sizes: Vec<usize>| sizes[..rank].to_vec();
             // The window is never larger than what it goes over.
-            let dilation = cut(dilation).iter().zip(&kernel).map(|(dilation, size)| if *size > 3 { 1 } else { *dilation }).collect();
+            let dilation = cut(dilation)
+                .iter()
+                .zip(&kernel)
+                .map(|(dilation, size)| if *size > 3 { 1 } else { *dilation })
+                .collect();
             Case {
                 rank,
                 items: if format.has_n() { items } else { 1 },

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use tract_core::internal::*;
 use tract_core::ops::array::{Pad, PadMode};
+use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::cast;
 use tract_core::ops::einsum::EinSum;
-use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::logic::comp_eq;
 use tract_core::ops::math;
 use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};

@@ -152,7 +152,11 @@ fn print(output: &Path, report: &Report) {
     );
     println!("  component    {}", format::bytes(report.component_bytes));
     println!("  memory       {}", format::image(&report.image));
-    println!("  inference    {:.3} ms, in a fresh instance, on zeros", report.latency_ms);
+    println!(
+        "  inference    {:.3} ms, in a fresh instance, on zeros; {} of tensors at the most",
+        report.latency_ms,
+        format::bytes(report.peak_bytes)
+    );
     print_steps(&report.steps);
 }
 
