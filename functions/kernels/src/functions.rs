@@ -21,8 +21,7 @@ pub fn exp(x: F32x4) -> F32x4 {
     // ln 2 in two parts, of which the first has few bits.
     let x = power.mul_add(F32x4::splat(-0.693_359_4), x);
     let x = power.mul_add(F32x4::splat(2.121_944_4e-4), x);
-    let sum =
-        polynomial(x, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let sum = polynomial(x, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
     let one = F32x4::splat(1.0);
     (sum.mul_add(x * x, x) + one) * power.power_of_two()
 }

@@ -16,19 +16,18 @@ use tract_core::ops::nn::{self, Reduce, Reducer};
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
-use crate::forest::Forest;
 use crate::fused::Fused;
 use crate::geometry::Geometry;
-use crate::layout::{Order, Relayout, axes};
-use crate::lines;
+use crate::layout::{Order, axes};
 use crate::map::Map;
-use crate::pad::Pad;
 use crate::pattern::{Pattern, Patterns};
 use crate::pool::{Kind, Pool};
 
 mod convolution;
 mod einsum;
 mod elementwise;
+mod layout;
+mod single;
 
 /// A graph that computes the same, with this crate's operators for what they can do. It is to be simplified before, and
 /// optimised after.
@@ -130,85 +129,6 @@ impl<'a> Rewriter<'a> {
     /// Notes where a value lies in an order of its axes.
     fn put(&mut self, outlet: OutletId, order: Order, at: OutletId) {
         self.value(outlet).stored.push((order, at));
-    }
-
-    // === Where values lie ===
-
-    /// Computes what is pending of a value.
-    fn settle(&mut self, outlet: OutletId) -> TractResult<()> {
-        if let Some(expression) = self.value(outlet).pending.take() {
-            let name = self.source.node(outlet.node).name.clone();
-            let order = expression.order.clone();
-            let at = self.compute(&name, expression)?;
-            self.put(outlet, order, at);
-        }
-        Ok(())
-    }
-
-    /// A value as the old graph has it.
-    fn natural(&mut self, outlet: OutletId) -> TractResult<OutletId> {
-        self.settle(outlet)?;
-        let value = self.value(outlet);
-        if let Some(natural) = value.natural {
-            return Ok(natural);
-        }
-        if let Some(constant) = self.constant(outlet) {
-            let name = self.source.node(outlet.node).name.clone();
-            let natural = self.target.add_const(name, Arc::clone(constant))?;
-            self.value(outlet).natural = Some(natural);
-            return Ok(natural);
-        }
-        let all = self.axes(outlet)?;
-        let fact = self.fact(outlet)?;
-        let stored = &self.value(outlet).stored;
-        let best = stored.iter().find(|(order, _)| *order == all).or(stored.first());
-        let (order, at) = best.cloned().with_context(|| format!("{outlet:?} has not been computed"))?;
-        let natural = if order == all && all.len() == fact.rank() {
-            at
-        } else {
-            let take = all.iter().map(|axis| order.iter().position(|other| other == axis).unwrap_or(0)).collect();
-            self.helper("natural", Box::new(Relayout { take, rank: fact.rank(), put: all }), &[at])?
-        };
-        self.value(outlet).natural = Some(natural);
-        Ok(natural)
-    }
-
-    /// A value in an order of its axes.
-    fn stored(&mut self, outlet: OutletId, order: &Order) -> TractResult<OutletId> {
-        self.settle(outlet)?;
-        let value = self.value(outlet);
-        if let Some((_, at)) = value.stored.iter().find(|(other, _)| other == order) {
-            return Ok(*at);
-        }
-        let rank = order.len();
-        let put = (0..rank).collect();
-        let at = if value.natural.is_none()
-            && let Some((other, at)) = value.stored.first().cloned()
-        {
-            let take = order.iter().map(|axis| other.iter().position(|other| other == axis).unwrap_or(0)).collect();
-            self.helper("stored", Box::new(Relayout { take, rank, put }), &[at])?
-        } else {
-            let natural = self.natural(outlet)?;
-            if order.len() == self.fact(outlet)?.rank() && *order == self.axes(outlet)? {
-                natural
-            } else {
-                self.helper("stored", Box::new(Relayout { take: order.clone(), rank, put }), &[natural])?
-            }
-        };
-        self.put(outlet, order.clone(), at);
-        Ok(at)
-    }
-
-    /// The orders in which a value lies already, the most useful first.
-    fn orders(&mut self, outlet: OutletId) -> TractResult<Vec<Order>> {
-        let natural = self.axes(outlet)?;
-        let value = self.value(outlet);
-        let pending = value.pending.iter().map(|pending| pending.order.clone());
-        let mut orders: Vec<Order> = pending.chain(value.stored.iter().map(|(order, _)| order.clone())).collect();
-        if !orders.contains(&natural) {
-            orders.push(natural);
-        }
-        Ok(orders)
     }
 
     /// Computes an expression.
@@ -326,148 +246,6 @@ impl<'a> Rewriter<'a> {
         }
         if let Some(op) = node.op_as::<ElementWiseOp>() {
             return self.unary(node, op);
-        }
-        Ok(false)
-    }
-
-    /// Axes of size 1 that come or go change nothing.
-    fn axis(&mut self, node: &TypedNode, op: &AxisOp) -> TractResult<bool> {
-        let input = node.inputs[0];
-        let moved = |axis: usize| match *op {
-            AxisOp::Add(added) => Some(axis + usize::from(axis >= added)),
-            AxisOp::Rm(removed) if axis != removed => Some(axis - usize::from(axis > removed)),
-            AxisOp::Move(from, to) => Some(match axis {
-                axis if axis == from => to,
-                axis if from < axis && axis <= to => axis - 1,
-                axis if to <= axis && axis < from => axis + 1,
-                axis => axis,
-            }),
-            _ => None,
-        };
-        if self.constant(input).is_some() || matches!(op, AxisOp::Reshape(..)) {
-            return Ok(false);
-        }
-        let order = |order: &Order| order.iter().map(|&axis| moved(axis)).collect::<Option<Order>>();
-        let natural = self.axes(input)?;
-        let output = OutletId::new(node.id, 0);
-        let value = self.value(input).clone();
-        let mut stored = vec![];
-        for (other, at) in &value.stored {
-            let Some(order) = order(other) else { return Ok(false) };
-            stored.push((order, *at));
-        }
-        if let Some(pending) = &value.pending {
-            let Some(order) = order(&pending.order) else { return Ok(false) };
-            if stored.is_empty() {
-                let expression = Expression { order, ..pending.clone() };
-                self.pend(output, expression)?;
-                return Ok(true);
-            }
-        }
-        if stored.is_empty() {
-            let Some(order) = order(&natural) else { return Ok(false) };
-            let at = self.stored(input, &natural)?;
-            stored.push((order, at));
-        }
-        self.value(output).stored = stored;
-        Ok(true)
-    }
-
-    fn pattern(&mut self, node: &TypedNode, pattern: &Pattern) -> TractResult<()> {
-        let output = OutletId::new(node.id, 0);
-        match pattern {
-            Pattern::Lookup { input, table } => {
-                let mut names = self.natural(*input)?;
-                let last = self.fact(*input)?.rank() - 1;
-                names = self.helper("names", Box::new(AxisOp::Rm(last)), &[names])?;
-                let op = crate::lines::Lookup { table: Arc::clone(table) };
-                let natural = self.wire(&node.name, Box::new(op), &[names])?;
-                self.value(output).natural = Some(natural);
-            }
-            Pattern::Normalization { input, axis, centered, epsilon, factors, summands } => {
-                let orders = self.orders(*input)?;
-                let order = orders.iter().find(|order| order.last() == Some(axis)).cloned().unwrap_or_else(|| {
-                    let mut order = orders[orders.len() - 1].clone();
-                    order.retain(|other| other != axis);
-                    order.push(*axis);
-                    order
-                });
-                let at = self.stored(*input, &order)?;
-                let op = crate::lines::Normalization {
-                    normalization: samara_kernels::lines::Normalization { centered: *centered, epsilon: *epsilon },
-                    factors: factors.clone().into(),
-                    summands: summands.clone().into(),
-                };
-                let at = self.wire(&node.name, Box::new(op), &[at])?;
-                self.put(output, order, at);
-            }
-        }
-        Ok(())
-    }
-
-    fn forest(&mut self, node: &TypedNode, op: &TreeEnsembleClassifier) -> TractResult<bool> {
-        if self.fact(node.inputs[0])?.rank() != 2 {
-            return Ok(false);
-        }
-        let Some(forest) = Forest::of(&op.ensemble)? else { return Ok(false) };
-        let at = self.natural(node.inputs[0])?;
-        let natural = self.wire(&node.name, Box::new(forest), &[at])?;
-        self.value(node.id.into()).natural = Some(natural);
-        Ok(true)
-    }
-
-    fn pad(&mut self, node: &TypedNode, op: &array::Pad) -> TractResult<bool> {
-        if !self.is_f32(node.inputs[0])? {
-            return Ok(false);
-        }
-        let at = self.natural(node.inputs[0])?;
-        let op = Pad { pads: op.pads.iter().copied().collect(), mode: op.mode.clone() };
-        let natural = self.wire(&node.name, Box::new(op), &[at])?;
-        self.value(node.id.into()).natural = Some(natural);
-        Ok(true)
-    }
-
-    fn softmax(&mut self, node: &TypedNode, op: &nn::Softmax) -> TractResult<bool> {
-        let [axis] = *op.axes else { return Ok(false) };
-        let input = node.inputs[0];
-        if op.kind != nn::SoftmaxKind::Softmax || op.quant_output_dt.is_some() || !self.is_f32(input)? {
-            return Ok(false);
-        }
-        let orders = self.orders(input)?;
-        let Some(order) = orders.iter().find(|order| order.last() == Some(&axis)).cloned() else { return Ok(false) };
-        let at = self.stored(input, &order)?;
-        let at = self.wire(&node.name, Box::new(lines::Softmax), &[at])?;
-        self.put(node.id.into(), order, at);
-        Ok(true)
-    }
-
-    fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> TractResult<bool> {
-        use samara_kernels::lines::Reduction;
-        let input = node.inputs[0];
-        let (reduction, mean) = match op.reducer {
-            Reducer::Sum => (Reduction::Sum, false),
-            Reducer::Max => (Reduction::Max, false),
-            Reducer::Min => (Reduction::Min, false),
-            Reducer::MeanOfSquares => (Reduction::SumOfSquares, true),
-            _ => return Ok(false),
-        };
-        let natural = self.axes(input)?;
-        if !self.is_f32(input)? || !natural.iter().any(|axis| op.axes.contains(axis)) {
-            return Ok(false);
-        }
-        for order in self.orders(input)? {
-            let goes: Vec<bool> = order.iter().map(|axis| op.axes.contains(axis)).collect();
-            let over_columns = goes.last() == Some(&true);
-            let rows = goes.iter().position(|goes| *goes == over_columns).unwrap_or(0);
-            if goes[rows..].contains(&!over_columns) {
-                continue;
-            }
-            let at = self.stored(input, &order)?;
-            let op = lines::Reduction { reduction, rows, over_columns, mean };
-            let at = self.wire(&node.name, Box::new(op), &[at])?;
-            let stays = if over_columns { &order[..rows] } else { &order[rows..] };
-            self.put(node.id.into(), stays.into(), at);
-            return Ok(true);
         }
         Ok(false)
     }

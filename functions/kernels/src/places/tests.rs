@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rows::Bounds;
 
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
     let mut state = seed;

@@ -1,0 +1,325 @@
+//! Depthwise convolutions: each channel has a filter of its own.
+
+use super::{Inside, Window};
+use crate::rows::Bounds;
+use crate::vector::F32x4;
+
+/// Places that are computed side by side.
+const PLACES: usize = 4;
+
+/// Vectors of channels that are computed one after the other, before the next places are: a line of the cache.
+const VECTORS: usize = 4;
+
+/// Weights of a depthwise convolution: for each step of the window a number for each channel; and a bias for each.
+pub struct Depthwise {
+    channels: usize,
+    weights: Box<[F32x4]>,
+    bias: Box<[F32x4]>,
+}
+
+/// What stands for numbers outside of the image.
+static ZEROS: [f32; 4] = [0.0; 4];
+
+/// Rows of the image that a row of the result is made of.
+#[derive(Clone, Copy)]
+struct Taps {
+    /// The first number, of the first step inside.
+    from: *const f32,
+    /// From a step to the one below it, in numbers.
+    below: usize,
+    /// From a step to the one beside it.
+    beside: usize,
+    weights: *const f32,
+    weights_below: usize,
+    weights_beside: usize,
+    /// Steps inside.
+    size: [usize; 2],
+    /// Where places are computed side by side: how many columns of all that they need are before the image.
+    outside: usize,
+    /// And how many then are inside of it.
+    inside: usize,
+    bounds: Bounds,
+}
+
+impl Depthwise {
+    /// Packs the weights of so many steps, of which `weight` tells each by its step and its channel, and a bias for each channel.
+    pub fn pack(
+        steps: usize,
+        channels: usize,
+        weight: impl Fn(usize, usize) -> f32,
+        bias: impl Fn(usize) -> f32,
+    ) -> Depthwise {
+        let vectors = |of: &dyn Fn(usize) -> f32| -> Vec<F32x4> {
+            let vector = |first: usize| {
+                let numbers: [f32; 4] =
+                    std::array::from_fn(|lane| if first + lane < channels { of(first + lane) } else { 0.0 });
+                // SAFETY: there are four numbers.
+                unsafe { F32x4::load(numbers.as_ptr()) }
+            };
+            (0..channels).step_by(4).map(vector).collect()
+        };
+        Depthwise {
+            channels,
+            weights: (0..steps).flat_map(|step| vectors(&|channel| weight(step, channel))).collect(),
+            bias: vectors(&bias).into(),
+        }
+    }
+
+    /// How many channels there are.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Writes a row of the result.
+    ///
+    /// # Safety
+    ///
+    /// The window's image is at `image`, and has as many channels; there is room for the row at `to`; the weights are of as
+    /// many steps as the window has.
+    pub unsafe fn row(&self, window: &Window, row: usize, image: *const f32, to: *mut f32, bounds: Bounds) {
+        let channels = self.channels;
+        let padded = channels.div_ceil(4) * 4;
+        let vertical = window.inside(0, row);
+        let interior = window.interior(1);
+        let [width, places] = [window.input[1], window.output[1]];
+        let whole = channels / 4;
+        // Of which windows four are computed side by side.
+        let kernel = match (window.kernel, window.stride[1], window.dilation[1]) {
+            ([1..=3, 3], 1, 1) => {
+                Some(Together { inner: side_by_side::<3, 1, false>, edge: side_by_side::<3, 1, true> })
+            }
+            ([1..=3, 3], 2, 1) => {
+                Some(Together { inner: side_by_side::<3, 2, false>, edge: side_by_side::<3, 2, true> })
+            }
+            ([1..=5, 5], 1, 1) => {
+                Some(Together { inner: side_by_side::<5, 1, false>, edge: side_by_side::<5, 1, true> })
+            }
+            ([1..=5, 5], 2, 1) => {
+                Some(Together { inner: side_by_side::<5, 2, false>, edge: side_by_side::<5, 2, true> })
+            }
+            _ => None,
+        };
+        let kernel = kernel.filter(|_| places >= PLACES && vertical.first < vertical.end);
+        let mut vector = 0;
+        while 4 * vector < channels {
+            let count = (whole - vector).min(VECTORS);
+            let first = 4 * vector;
+            let taps = |place: usize, horizontal: Inside| {
+                let y = row * window.stride[0] + vertical.first * window.dilation[0] - window.before[0];
+                // Before the image, where a window begins there.
+                let x =
+                    (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
+                let step = vertical.first * window.kernel[1] + horizontal.first;
+                let weights: *const f32 = self.weights.as_ptr().cast();
+                let outside = window.before[1].saturating_sub(place * window.stride[1]);
+                Taps {
+                    from: image.wrapping_add((y * width).wrapping_add(x).wrapping_mul(channels).wrapping_add(first)),
+                    below: window.dilation[0] * width * channels,
+                    beside: window.dilation[1] * channels,
+                    weights: weights.wrapping_add(step * padded + first),
+                    weights_below: window.kernel[1] * padded,
+                    weights_beside: padded,
+                    size: [vertical.end - vertical.first, horizontal.end - horizontal.first],
+                    outside,
+                    inside: (width + window.before[1] - place * window.stride[1] - outside).min(width),
+                    bounds,
+                }
+            };
+            // SAFETY: as the caller says; what is read is inside of the image.
+            unsafe {
+                let bias: *const f32 = self.bias.as_ptr().cast::<f32>().add(first);
+                let mut place = 0;
+                while place < places {
+                    let to = to.add(place * channels + first);
+                    if let Some(kernel) = kernel.filter(|_| count > 0) {
+                        // The last four may have been computed in part before.
+                        let at = place.min(places - PLACES);
+                        let to = to.sub((place - at) * channels);
+                        let is_inner = at >= interior.start && at + PLACES <= interior.end;
+                        let taps = taps(at, Inside { first: 0, end: window.kernel[1] });
+                        let run = if is_inner { kernel.inner } else { kernel.edge };
+                        run(&taps, count, channels, bias, to);
+                        place += PLACES;
+                        continue;
+                    }
+                    let horizontal = window.inside(1, place);
+                    place += 1;
+                    if vertical.first == vertical.end || horizontal.first == horizontal.end {
+                        for index in 0..(channels - first).min(if count > 0 { 4 * count } else { 3 }) {
+                            *to.add(index) = bounds.clip(*bias.add(index));
+                        }
+                        continue;
+                    }
+                    let taps = taps(place - 1, horizontal);
+                    match count {
+                        VECTORS => one::<VECTORS>(&taps, bias, to),
+                        0 => rest(&taps, channels - first, bias, to),
+                        _ => {
+                            for index in 0..count {
+                                one::<1>(&taps.skip(index), bias.add(4 * index), to.add(4 * index));
+                            }
+                        }
+                    }
+                }
+            }
+            vector += count.max(1);
+        }
+    }
+}
+
+/// Computes four places side by side.
+type SideBySide = unsafe fn(*const Taps, usize, usize, *const f32, *mut f32);
+
+/// How a window is computed at four places side by side.
+#[derive(Clone, Copy)]
+struct Together {
+    /// Where all of it is inside of the image at all four.
+    inner: SideBySide,
+    /// Elsewhere.
+    edge: SideBySide,
+}
+
+impl Taps {
+    /// The same of later channels.
+    #[inline(always)]
+    unsafe fn skip(&self, vectors: usize) -> Taps {
+        // SAFETY: as the caller says.
+        unsafe { Taps { from: self.from.add(4 * vectors), weights: self.weights.add(4 * vectors), ..*self } }
+    }
+}
+
+/// The column of a window that is the `step`th to be done: those first between which the places lie, as they share most of
+/// the image.
+#[inline(always)]
+const fn column<const W: usize, const S: usize>(step: usize) -> usize {
+    let first = W.div_ceil(S);
+    if step < first { step * S } else { (step - first) * S + 1 }
+}
+
+/// `count` vectors of channels, one after the other, at four places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
+/// one or two, at a time: what the four have in common is loaded once. How it is written is for Cranelift; see
+/// [`crate::tile`]. Every other step has sums of its own, as there are too few sums else for a multiplier that has several at
+/// work. The taps are behind a pointer, as what is read through a reference would be kept in registers from one vector to
+/// the next.
+#[inline(never)]
+unsafe fn side_by_side<const W: usize, const S: usize, const EDGE: bool>(
+    taps: *const Taps,
+    count: usize,
+    channels: usize,
+    bias: *const f32,
+    to: *mut f32,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        for index in 0..count {
+            let mut even = [F32x4::load(bias.add(4 * index)); PLACES];
+            let mut odd = [F32x4::ZERO; PLACES];
+            let mut remaining = (*taps).size[0] * W;
+            let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
+            let beside = (*taps).weights_beside;
+            let mut window = [F32x4::ZERO; PLACES];
+            macro_rules! steps {
+                ($($step:literal $sums:ident)*) => {$(
+                    if $step < W * W {
+                        let at = column::<W, S>($step % W);
+                        let is_next = $step % W > 0 && at == column::<W, S>(($step % W).max(1) - 1) + S;
+                        if $step > 0 && $step % W == 0 {
+                            from = from.wrapping_add((*taps).below);
+                            weights = weights.wrapping_add((*taps).weights_below);
+                        }
+                        if is_next {
+                            window = [window[1], window[2], window[3], F32x4::ZERO];
+                        }
+                        for (place, x) in window.iter_mut().enumerate() {
+                            if !is_next || place == PLACES - 1 {
+                                let column = place * S + at;
+                                let x_at = from.wrapping_add(column * channels);
+                                let inside = !EDGE || column.wrapping_sub((*taps).outside) < (*taps).inside;
+                                *x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
+                            }
+                        }
+                        let factor = F32x4::load(weights.add(at * beside));
+                        for (sum, x) in $sums.iter_mut().zip(window) {
+                            *sum = x.mul_add(factor, *sum);
+                        }
+                        remaining -= 1;
+                        if remaining == 0 {
+                            break;
+                        }
+                    }
+                )*};
+            }
+            // Left at the end, if not before.
+            #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
+            loop {
+                steps!(0 even 1 odd 2 even 3 odd 4 even 5 odd 6 even 7 odd 8 even 9 odd 10 even 11 odd 12 even);
+                steps!(13 odd 14 even 15 odd 16 even 17 odd 18 even 19 odd 20 even 21 odd 22 even 23 odd 24 even);
+                break;
+            }
+            let (low, high) = (F32x4::splat((*taps).bounds.low), F32x4::splat((*taps).bounds.high));
+            for (place, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+                (even + odd).at_least(low).at_most(high).store(to.add(place * channels + 4 * index));
+            }
+        }
+    }
+}
+
+/// `V` vectors of channels at one place.
+#[inline(never)]
+unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut sums: [F32x4; V] = std::array::from_fn(|index| F32x4::load(bias.add(4 * index)));
+        let mut below = taps.size[0];
+        let (mut row, mut weights_row) = (taps.from, taps.weights);
+        loop {
+            let mut beside = taps.size[1];
+            let (mut from, mut weights) = (row, weights_row);
+            macro_rules! steps {
+                ($($step:literal)*) => {$(
+                    let _ = $step;
+                    for (index, sum) in sums.iter_mut().enumerate() {
+                        let x = F32x4::load(from.add(4 * index));
+                        *sum = x.mul_add(F32x4::load(weights.add(4 * index)), *sum);
+                    }
+                    beside -= 1;
+                    if beside == 0 {
+                        break;
+                    }
+                    from = from.wrapping_add(taps.beside);
+                    weights = weights.wrapping_add(taps.weights_beside);
+                )*};
+            }
+            loop {
+                steps!(0 1 2 3 4);
+            }
+            below -= 1;
+            if below == 0 {
+                break;
+            }
+            row = row.wrapping_add(taps.below);
+            weights_row = weights_row.wrapping_add(taps.weights_below);
+        }
+        let (low, high) = (F32x4::splat(taps.bounds.low), F32x4::splat(taps.bounds.high));
+        for (index, sum) in sums.into_iter().enumerate() {
+            sum.at_least(low).at_most(high).store(to.add(4 * index));
+        }
+    }
+}
+
+/// Fewer than four channels at one place.
+unsafe fn rest(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
+    for channel in 0..channels {
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut sum = *bias.add(channel);
+            for y in 0..taps.size[0] {
+                for x in 0..taps.size[1] {
+                    let at = *taps.from.add(y * taps.below + x * taps.beside + channel);
+                    sum += at * *taps.weights.add(y * taps.weights_below + x * taps.weights_beside + channel);
+                }
+            }
+            *to.add(channel) = taps.bounds.clip(sum);
+        }
+    }
+}

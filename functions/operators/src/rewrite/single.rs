@@ -1,0 +1,107 @@
+//! Nodes, and patterns of nodes, that one operator is for.
+
+use super::*;
+use crate::forest::Forest;
+use crate::lines;
+use crate::pad::Pad;
+
+impl Rewriter<'_> {
+    pub(super) fn pattern(&mut self, node: &TypedNode, pattern: &Pattern) -> TractResult<()> {
+        let output = OutletId::new(node.id, 0);
+        match pattern {
+            Pattern::Lookup { input, table } => {
+                let mut names = self.natural(*input)?;
+                let last = self.fact(*input)?.rank() - 1;
+                names = self.helper("names", Box::new(AxisOp::Rm(last)), &[names])?;
+                let op = crate::lines::Lookup { table: Arc::clone(table) };
+                let natural = self.wire(&node.name, Box::new(op), &[names])?;
+                self.value(output).natural = Some(natural);
+            }
+            Pattern::Normalization { input, axis, centered, epsilon, factors, summands } => {
+                let orders = self.orders(*input)?;
+                let order = orders.iter().find(|order| order.last() == Some(axis)).cloned().unwrap_or_else(|| {
+                    let mut order = orders[orders.len() - 1].clone();
+                    order.retain(|other| other != axis);
+                    order.push(*axis);
+                    order
+                });
+                let at = self.stored(*input, &order)?;
+                let op = crate::lines::Normalization {
+                    normalization: samara_kernels::lines::Normalization { centered: *centered, epsilon: *epsilon },
+                    factors: factors.clone().into(),
+                    summands: summands.clone().into(),
+                };
+                let at = self.wire(&node.name, Box::new(op), &[at])?;
+                self.put(output, order, at);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn forest(&mut self, node: &TypedNode, op: &TreeEnsembleClassifier) -> TractResult<bool> {
+        if self.fact(node.inputs[0])?.rank() != 2 {
+            return Ok(false);
+        }
+        let Some(forest) = Forest::of(&op.ensemble)? else { return Ok(false) };
+        let at = self.natural(node.inputs[0])?;
+        let natural = self.wire(&node.name, Box::new(forest), &[at])?;
+        self.value(node.id.into()).natural = Some(natural);
+        Ok(true)
+    }
+
+    pub(super) fn pad(&mut self, node: &TypedNode, op: &array::Pad) -> TractResult<bool> {
+        if !self.is_f32(node.inputs[0])? {
+            return Ok(false);
+        }
+        let at = self.natural(node.inputs[0])?;
+        let op = Pad { pads: op.pads.iter().copied().collect(), mode: op.mode.clone() };
+        let natural = self.wire(&node.name, Box::new(op), &[at])?;
+        self.value(node.id.into()).natural = Some(natural);
+        Ok(true)
+    }
+
+    pub(super) fn softmax(&mut self, node: &TypedNode, op: &nn::Softmax) -> TractResult<bool> {
+        let [axis] = *op.axes else { return Ok(false) };
+        let input = node.inputs[0];
+        if op.kind != nn::SoftmaxKind::Softmax || op.quant_output_dt.is_some() || !self.is_f32(input)? {
+            return Ok(false);
+        }
+        let orders = self.orders(input)?;
+        let Some(order) = orders.iter().find(|order| order.last() == Some(&axis)).cloned() else { return Ok(false) };
+        let at = self.stored(input, &order)?;
+        let at = self.wire(&node.name, Box::new(lines::Softmax), &[at])?;
+        self.put(node.id.into(), order, at);
+        Ok(true)
+    }
+
+    pub(super) fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> TractResult<bool> {
+        use samara_kernels::lines::Reduction;
+        let input = node.inputs[0];
+        let (reduction, mean) = match op.reducer {
+            Reducer::Sum => (Reduction::Sum, false),
+            Reducer::Max => (Reduction::Max, false),
+            Reducer::Min => (Reduction::Min, false),
+            Reducer::MeanOfSquares => (Reduction::SumOfSquares, true),
+            _ => return Ok(false),
+        };
+        let natural = self.axes(input)?;
+        if !self.is_f32(input)? || !natural.iter().any(|axis| op.axes.contains(axis)) {
+            return Ok(false);
+        }
+        for order in self.orders(input)? {
+            let goes: Vec<bool> = order.iter().map(|axis| op.axes.contains(axis)).collect();
+            let over_columns = goes.last() == Some(&true);
+            let rows = goes.iter().position(|goes| *goes == over_columns).unwrap_or(0);
+            if goes[rows..].contains(&!over_columns) {
+                continue;
+            }
+            let at = self.stored(input, &order)?;
+            let op = lines::Reduction { reduction, rows, over_columns, mean };
+            let at = self.wire(&node.name, Box::new(op), &[at])?;
+            let stays = if over_columns { &order[..rows] } else { &order[rows..] };
+            self.put(node.id.into(), stays.into(), at);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
