@@ -145,7 +145,7 @@ impl Report {
 }
 
 /// A text as the cell of a table.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
