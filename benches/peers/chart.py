@@ -30,7 +30,7 @@ def show(nanoseconds: float) -> str:
     """A time for people."""
     milliseconds = nanoseconds / 1e6
     if milliseconds < 1:
-        return f"{milliseconds * 1e3:.0f} µs"
+        return f"{milliseconds * 1e3:.1f} µs" if milliseconds < 0.1 else f"{milliseconds * 1e3:.0f} µs"
     if milliseconds < 1000:
         return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.1f} ms"
     return f"{milliseconds / 1e3:.2f} s"

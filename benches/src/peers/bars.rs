@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::catalogue::{FRESH, IN_ALL, ONNXRUNTIME, ONNXRUNTIME_NATIVE, ONNXRUNTIME_WEB, REUSED, TRACT};
-use super::report::{Bar, Growth, Report};
+use super::report::{Bar, Growth, Report, geometric_mean};
 use crate::statistics::show;
 
 /// How much longer a fresh instance may take than ONNX Runtime and than tract, natively.
@@ -47,6 +47,7 @@ pub fn check(report: &Report) -> Vec<Bar> {
     for model in &report.models {
         bars.push(times(report, &model.name, ONNXRUNTIME_WEB, "onnxruntime-web", 1.0));
     }
+    bars.push(on_average(report));
     bars.extend(report.models.iter().map(|model| against_reused(report, &model.name)));
     bars.extend(report.growth.iter().map(growth));
     bars
@@ -77,6 +78,18 @@ fn in_all(report: &Report, model: &str) -> Bar {
         measured: time.map_or("not measured".to_owned(), shown),
         bar: format!("≤ {}", shown(IN_ALL_NS)),
         holds: time.is_some_and(|time| time <= IN_ALL_NS),
+    }
+}
+
+/// Over all models that both can run.
+fn on_average(report: &Report) -> Bar {
+    let ratios = report.ratios(FRESH, ONNXRUNTIME_WEB);
+    let mean = geometric_mean(&ratios);
+    Bar {
+        what: format!("geometric mean of {} models, fresh instance, against onnxruntime-web", ratios.len()),
+        measured: mean.map_or("not measured".to_owned(), |mean| format!("{mean:.2}x")),
+        bar: "≤ 1x".to_owned(),
+        holds: mean.is_some_and(|mean| mean <= 1.0),
     }
 }
 

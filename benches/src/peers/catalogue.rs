@@ -78,7 +78,7 @@ pub const ALL: &[Kind] = &[
         id: "samara-tract",
         name: "Samara, host's tract",
         settings: "`--target nn`, backend tract, one context; a fresh instance for each run, made before it",
-        version: tract::version,
+        version: || None,
         against: None,
         start: nn::tract,
     },

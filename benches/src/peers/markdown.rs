@@ -20,7 +20,7 @@ pub fn document(report: &Report) -> String {
         Some(share) => format!("\nOther processes used {:.0} % of the cores meanwhile.\n", share * 100.0),
         None => String::new(),
     };
-    let sections = [
+    let mut sections = vec![
         format!(
             "# Performance\n\nWritten by `make bench-peers`, which measured all of it in one run of {:.0} minutes; edit \
              nothing here. [benches](../benches/README.md) says how it is measured, \
@@ -36,7 +36,6 @@ pub fn document(report: &Report) -> String {
         format!("## Samara beside each peer\n\n{}", ratios(report)),
         format!("### Where Samara is slower\n\n{}", slower(report)),
         format!("## What Samara must show\n\n{}", bars(&report.bars)),
-        format!("## How cost grows\n\n{}", report.growth.iter().map(growth).collect::<Vec<_>>().join("\n")),
         format!(
             "## Least time, and what 99 of 100 runs are within\n\nThe number of runs is in brackets.\n\n{}",
             times_table(report, |times| format!(
@@ -48,11 +47,12 @@ pub fn document(report: &Report) -> String {
         ),
         format!("## Who is compared\n\n{}", legend(&report.peers)),
     ];
-    let mut text = sections.join("\n");
-    if let Some(reasons) = reasons(report) {
-        text.push_str(&format!("\n## What could not be measured\n\n{reasons}"));
+    if !report.growth.is_empty() {
+        let tables: Vec<String> = report.growth.iter().map(growth).collect();
+        sections.insert(4, format!("## How cost grows\n\n{}", tables.join("\n")));
     }
-    text
+    sections.extend(reasons(report).map(|reasons| format!("## What could not be measured\n\n{reasons}")));
+    sections.join("\n")
 }
 
 /// What the README tells of it.
@@ -174,12 +174,11 @@ fn reasons(report: &Report) -> Option<String> {
         .filter_map(|(peer, model)| {
             let (what, reason) = match model.cells.get(&peer.id)? {
                 Cell::Measured(_) => return None,
-                Cell::Wrong { reason } => ("gives wrong outputs", reason),
+                Cell::Wrong { reason } => ("gives wrong outputs for", reason),
                 Cell::Failed { reason } => ("cannot run", reason),
             };
-            Some(format!("- {} {what} of {}: {}\n", peer.name, model.name, escape(reason)))
+            Some(format!("- {} {what} {}: {}\n", peer.name, model.name, escape(reason)))
         })
-        .map(|line| line.replace("cannot run of", "cannot run"))
         .collect();
     (!lines.is_empty()).then_some(lines)
 }

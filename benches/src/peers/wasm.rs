@@ -85,4 +85,8 @@ impl Peer for Wasm {
     fn time(&mut self, count: usize) -> Result<Vec<Duration>> {
         (0..count).map(|_| Ok(self.run()?.0)).collect()
     }
+
+    fn version(&self) -> Option<String> {
+        self.model.graph().map(|graph| format!("{} {}", graph.info().backend, graph.info().version))
+    }
 }
