@@ -58,6 +58,7 @@ def draw(axes: Axes, model: dict, peers: list[dict]) -> None:
         axes.annotate(label, (min(time, limit), row), (4, 0), **TEXT)
     axes.set_title(model["name"], fontsize=11, loc="left", fontweight="bold")
     axes.set_yticks(range(len(peers)), [peer["name"] for peer in peers], fontsize=8)
+    axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, limit * 1.22)
     axes.invert_yaxis()
     axes.xaxis.set_visible(False)

@@ -16,6 +16,7 @@ mod turns;
 mod wasm;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -48,7 +49,7 @@ pub fn run(samara: &Samara, names: &[String]) -> Result<()> {
     }
     let growth = if names.is_empty() {
         eprintln!("how cost grows");
-        growth::measure(&lab)?
+        growth::measure(&lab)
     } else {
         Vec::new()
     };
@@ -116,8 +117,13 @@ fn start(
     start: fn(&Lab<'_>, &Subject) -> Result<Box<dyn Peer>>,
     subject: &Subject,
 ) -> Result<(Box<dyn Peer>, f64)> {
-    let mut peer = start(lab, subject)?;
-    let outputs = peer.outputs()?;
+    // What is in this process may panic on a model that it does not know.
+    let started = catch_unwind(AssertUnwindSafe(|| -> Result<_> {
+        let mut peer = start(lab, subject)?;
+        let outputs = peer.outputs()?;
+        Ok((peer, outputs))
+    }));
+    let (peer, outputs) = started.unwrap_or_else(|_| bail!("it panicked"))?;
     let error = largest_error(&subject.expected, &outputs).context("its outputs are others than expected")?;
     Ok((peer, error))
 }

@@ -26,11 +26,22 @@ const TOKEN_COUNTS: [u64; 6] = [16, 32, 64, 128, 256, 512];
 const PEERS: [&str; 2] = [FRESH, ONNXRUNTIME_NATIVE];
 
 /// Both.
-pub fn measure(lab: &Lab<'_>) -> Result<Vec<Growth>> {
-    Ok(vec![batches(lab)?, tokens(lab)?])
+pub fn measure(lab: &Lab<'_>) -> Vec<Growth> {
+    [
+        (format!("{BATCHES}, items of a batch, compiled for any batch"), "items", "item", batches(lab)),
+        (format!("{TOKENS}, tokens of a text, compiled for as many"), "tokens", "GFLOP", tokens(lab)),
+    ]
+    .map(|(what, unit, per, points)| {
+        let (points, failed) = match points {
+            Ok(points) => (points, None),
+            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        };
+        Growth { what, unit: unit.to_owned(), per: per.to_owned(), points, failed }
+    })
+    .into()
 }
 
-fn batches(lab: &Lab<'_>) -> Result<Growth> {
+fn batches(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
     let card = Card::read(BATCHES)?;
     let vector = card.first()?;
     let build = Build { name: format!("{BATCHES}-any-batch"), inputs: Vec::new(), ..card.build.clone() };
@@ -40,16 +51,10 @@ fn batches(lab: &Lab<'_>) -> Result<Growth> {
         inputs: repeat(&vector.inputs, size),
         expected: repeat(&vector.expected, size),
     };
-    let points = BATCH_SIZES.map(|size| (size, size as f64, subject(size)));
-    Ok(Growth {
-        what: format!("{BATCHES}, items of a batch, compiled for any batch"),
-        unit: "items".to_owned(),
-        per: "item".to_owned(),
-        points: measure_points(lab, &points)?,
-    })
+    measure_points(lab, &BATCH_SIZES.map(|size| (size, size as f64, subject(size))))
 }
 
-fn tokens(lab: &Lab<'_>) -> Result<Growth> {
+fn tokens(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
     let card = Card::read(TOKENS)?;
     let vector = card.first()?;
     let mut points = Vec::new();
@@ -69,12 +74,7 @@ fn tokens(lab: &Lab<'_>) -> Result<Growth> {
         subject.expected = (reference.start)(lab, &subject)?.outputs()?;
         points.push((count, minilm_gflop(count), subject));
     }
-    Ok(Growth {
-        what: format!("{TOKENS}, tokens of a text, compiled for as many"),
-        unit: "tokens".to_owned(),
-        per: "GFLOP".to_owned(),
-        points: measure_points(lab, &points)?,
-    })
+    measure_points(lab, &points)
 }
 
 /// The floating-point operations of MiniLM's matrix products, two for each multiplication and addition, in billions: in each

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::catalogue::FRESH;
 use super::report::{Bar, Cell, Growth, ModelReport, PeerInfo, Report, geometric_mean};
-use crate::report::escape;
+use crate::report::{DISTURBED, escape};
 use crate::statistics::show;
 
 /// How many characters of a reason fit into a cell; the list below the tables has all of it.
@@ -12,21 +12,13 @@ const REASON: usize = 40;
 
 /// The whole document.
 pub fn document(report: &Report) -> String {
-    let Report { machine, seconds, others, .. } = report;
-    let disturbed = match others {
-        Some(share) if *share >= 0.1 => {
-            format!("\nOther processes used {:.0} % of the cores meanwhile: **measure again**.\n", share * 100.0)
-        }
-        Some(share) => format!("\nOther processes used {:.0} % of the cores meanwhile.\n", share * 100.0),
-        None => String::new(),
-    };
     let mut sections = vec![
         format!(
             "# Performance\n\nWritten by `make bench-peers`, which measured all of it in one run of {:.0} minutes; edit \
              nothing here. [benches](../benches/README.md) says how it is measured, \
-             [performance.json](performance.json) has the numbers.\n\n{}.\n{disturbed}",
-            seconds / 60.0,
-            machine.to_markdown()
+             [performance.json](performance.json) has the numbers.\n\n{}",
+            report.seconds / 60.0,
+            circumstances(report)
         ),
         format!(
             "## Time of one inference\n\nThe median. One thread each, the same inputs, outputs held against the expected \
@@ -58,11 +50,23 @@ pub fn document(report: &Report) -> String {
 /// What the README tells of it.
 pub fn excerpt(report: &Report) -> String {
     format!(
-        "![Time of one inference](docs/performance.svg)\n\n{}.\n\n{}\n{}",
-        report.machine.to_markdown(),
+        "![Time of one inference](docs/performance.svg)\n\n{}\n{}\n{}",
+        circumstances(report),
         ratios(report),
         slower(report)
     )
+}
+
+/// On what it was measured, and how much of that others used.
+fn circumstances(report: &Report) -> String {
+    let others = match report.others {
+        Some(share) => {
+            let again = if share >= DISTURBED { ": **measure again**" } else { "" };
+            format!("\nOther processes used {:.0} % of the cores meanwhile{again}.\n", share * 100.0)
+        }
+        None => String::new(),
+    };
+    format!("{}.\n{others}", report.machine.to_markdown())
 }
 
 /// Peers by models.
@@ -144,7 +148,10 @@ fn bars(bars: &[Bar]) -> String {
 fn growth(growth: &Growth) -> String {
     let names =
         [("Samara, wasm, fresh instance", FRESH), ("ONNX Runtime, C API", super::catalogue::ONNXRUNTIME_NATIVE)];
-    let head = growth.points.iter().map(|point| format!("{} {}", point.size, growth.unit)).collect();
+    if let Some(reason) = &growth.failed {
+        return format!("{}: not measured: {}\n", growth.what, escape(reason));
+    }
+    let head = growth.points.iter().map(|point| point.size.to_string()).collect();
     let rows = names.iter().flat_map(|&(name, id)| {
         let median = |work: bool| {
             growth.points.iter().map(move |point| {
@@ -157,7 +164,7 @@ fn growth(growth: &Growth) -> String {
         };
         [(name.to_owned(), median(false).collect()), (format!("… per {}", growth.per), median(true).collect())]
     });
-    format!("{}:\n\n{}", growth.what, table("", head, rows))
+    format!("{}:\n\n{}", growth.what, table(&growth.unit, head, rows))
 }
 
 fn legend(peers: &[PeerInfo]) -> String {

@@ -95,6 +95,8 @@ pub struct Growth {
     pub per: String,
     /// The sizes, from the smallest.
     pub points: Vec<GrowthPoint>,
+    /// Why there are none, where there are none.
+    pub failed: Option<String>,
 }
 
 /// One size.

@@ -1,7 +1,7 @@
 //! A function as one writes it without Samara, for `make bench-peers`: it loads its ONNX file in every request.
 //!
-//! It is a core module that imports nothing. A host copies the model and a request into memory from [`allocate`], and
-//! [`infer`] answers. Request and reply are bodies of the [Open Inference Protocol v2] in its binary form.
+//! It is a core module that imports nothing. A host copies the model and a request into memory from `allocate`, and
+//! `infer` answers. Request and reply are bodies of the [Open Inference Protocol v2] in its binary form.
 //!
 //! [Open Inference Protocol v2]: https://github.com/kserve/open-inference-protocol
 

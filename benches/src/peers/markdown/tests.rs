@@ -77,6 +77,16 @@ fn a_bar_that_was_not_measured_does_not_hold() {
 }
 
 #[test]
+fn growth_that_was_not_measured_says_why() {
+    let mut report = report();
+    report.growth[0] = Growth { points: Vec::new(), failed: Some("no memory".to_owned()), ..report.growth[0].clone() };
+    report.bars = bars::check(&report);
+    let text = document(&report);
+    assert!(text.contains("compiled for any batch: not measured: no memory\n"), "{text}");
+    assert_eq!(report.bars.last().map(|bar| (bar.measured.as_str(), bar.holds)), Some(("not measured", false)));
+}
+
+#[test]
 fn the_readme_gets_the_chart_the_ratios_and_the_machine() {
     let text = excerpt(&report());
     for part in [
