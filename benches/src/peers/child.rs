@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,6 +107,7 @@ impl Peer for Program {
     fn time(&mut self, count: usize) -> Result<Vec<Duration>> {
         writeln!(self.process.questions, "{count}")?;
         let times: Vec<u64> = self.process.read()?;
+        ensure!(times.len() == count, "{} times of {count} runs", times.len());
         Ok(times.into_iter().map(Duration::from_nanos).collect())
     }
 
