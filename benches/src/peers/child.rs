@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,8 +17,10 @@ use super::peer::{Lab, Peer, Subject};
 use crate::samara::repository;
 use crate::tensor::{Form, Tensor, infer_request, outputs_in};
 
-/// How long a peer may take to load a model, or for the runs of one line.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a peer may take to load a model, or for the runs of one line: so many times a second. Counted so, it does not
+/// run out while both are stopped.
+const PATIENCE: usize = 120;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A program that runs a model whenever it is asked to. It ends when this is dropped.
 pub struct Program {
@@ -134,13 +136,17 @@ impl Process {
 
     /// Reads a line.
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let line = self.answers.recv_timeout(PATIENCE).map_err(|error| match error {
-            mpsc::RecvTimeoutError::Timeout => anyhow!("{} did not answer in {PATIENCE:?}", self.name),
-            mpsc::RecvTimeoutError::Disconnected => match self.child.wait() {
-                Ok(status) => anyhow!("{} ended: {status}", self.name),
-                Err(error) => anyhow!("{} ended: {error}", self.name),
+        let waited = (0..PATIENCE)
+            .map(|_| self.answers.recv_timeout(SECOND))
+            .find(|answer| !matches!(answer, Err(RecvTimeoutError::Timeout)));
+        let line = match waited {
+            Some(Ok(line)) => line?,
+            Some(Err(_)) => match self.child.wait() {
+                Ok(status) => bail!("{} ended: {status}", self.name),
+                Err(error) => bail!("{} ended: {error}", self.name),
             },
-        })??;
+            None => bail!("{} did not answer in {PATIENCE} s", self.name),
+        };
         // Where it could not go on, it says why instead.
         if let Ok(Hello { error: Some(error), .. }) = serde_json::from_str(&line) {
             bail!(error);
