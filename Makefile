@@ -61,6 +61,15 @@ bench: functions ## Run the benchmarks
 	@scripts/setup.sh models bench-tools
 	@RUST_BACKTRACE=0 $(TIMED) "benchmarks" $(CARGO) run --release $(LOCKED) --package samara-bench
 
+# What it compares with is built and installed here, as nothing else needs it.
+.PHONY: bench-peers
+bench-peers: build ## Compare with other runtimes; writes docs/performance.*
+	@scripts/setup.sh models peer-tools
+	@$(TIMED) "build the naive function" functions/build.sh naive-program
+	@$(TIMED) "build rten's program" $(CARGO) build --release $(LOCKED) --manifest-path benches/peers/rten/Cargo.toml \
+	    --target-dir target/peers
+	@RUST_BACKTRACE=0 $(TIMED) "comparison" $(CARGO) run --release $(LOCKED) --package samara-bench -- peers
+
 # === Check ===
 
 .PHONY: test
@@ -86,11 +95,13 @@ check: format-check lint docs deny test ## Everything CI checks: format, lints, 
 format: ## Format the Rust code
 	@$(CARGO) fmt --all
 	@$(CARGO) fmt --all --manifest-path functions/Cargo.toml
+	@$(CARGO) fmt --all --manifest-path benches/peers/rten/Cargo.toml
 
 .PHONY: format-check
 format-check: ## Check the format of the Rust code
 	@$(TIMED) "format of the host" $(CARGO) fmt --all --check
 	@$(TIMED) "format of the guests" $(CARGO) fmt --all --check --manifest-path functions/Cargo.toml
+	@$(TIMED) "format of rten's program" $(CARGO) fmt --all --check --manifest-path benches/peers/rten/Cargo.toml
 
 # The compiler carries the engine, so that even checking it needs the engine built.
 .PHONY: lint

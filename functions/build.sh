@@ -8,6 +8,7 @@
 #   functions/target/engine/samara-engine-relaxed.wasm     +simd128,+relaxed-simd
 # Any other guest is built once, with the baseline's features:
 #   functions/target/GUEST/PACKAGE.wasm
+# naive-program, which is compared with the engine, is built for speed and with relaxed SIMD.
 #
 # No path of this machine gets into a module, so the same source and toolchain give the same bytes
 # wherever the checkout lies. When nothing changed, cargo says so and the modules keep their times.
@@ -32,14 +33,14 @@ refuse_machine_paths() {
     done
 }
 
-# build_flavour DIRECTORY PACKAGE FEATURES DESTINATION
+# build_flavour DIRECTORY PACKAGE FEATURES DESTINATION [PROFILE]
 build_flavour() {
-    local directory=$1 package=$2 features=$3 destination=$4 started built
+    local directory=$1 package=$2 features=$3 destination=$4 profile=${5:-release} started built
     started=$(clock)
     in_wasm_toolchain "$PWD/$directory" "$features" cargo \
-        build --release --manifest-path functions/Cargo.toml --package "$package"
+        build --profile "$profile" --manifest-path functions/Cargo.toml --package "$package"
 
-    built=$directory/$WASM_TARGET/release/${package//-/_}.wasm
+    built=$directory/$WASM_TARGET/$profile/${package//-/_}.wasm
     if [ ! -f "$built" ]; then
         fail "$package built, but left no ${package//-/_}.wasm" \
             "give its Cargo.toml a [lib] with crate-type = [\"cdylib\"]"
@@ -66,6 +67,8 @@ build_guest() {
     if [ "$guest" = engine ]; then
         build_flavour "$output/baseline" "$package" "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
         build_flavour "$output/relaxed" "$package" "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
+    elif [ "$guest" = naive-program ]; then
+        build_flavour "$output/relaxed" "$package" "$RELAXED_FEATURES" "$output/$package.wasm" peer
     else
         # One directory for all of them, so that what they share is built once.
         build_flavour functions/target/functions "$package" "$BASELINE_FEATURES" "$output/$package.wasm"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Holds the dependencies of both workspaces against deny.toml.
+# Holds the dependencies of all workspaces against deny.toml.
 #
 # Licences, bans and sources are always checked. Advisories need the RustSec database, a git repository: when
 # it cannot be reached this is said, and the script fails only if SAMARA_ADVISORIES=required.
@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/step.sh
 
 ADVISORY_DATABASE=https://github.com/rustsec/advisory-db
-MANIFESTS="Cargo.toml functions/Cargo.toml"
+MANIFESTS="Cargo.toml functions/Cargo.toml benches/peers/rten/Cargo.toml"
 
 # with_limit COMMAND...: for at most 30 seconds, where the system has a command for that.
 with_limit() {

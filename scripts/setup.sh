@@ -10,8 +10,9 @@
 #   models        all models, labels and photos                (includes python)
 #   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco; prompts and music
 #   bench-tools   wrk; ONNX Runtime in .venv
+#   peer-tools    what `make bench-peers` compares with: ONNX Runtime, FastAPI and matplotlib in .venv; onnxruntime-web
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
-#   all           all of the above
+#   all           all of the above but peer-tools, which only `make bench-peers` needs
 #
 # On Debian and its like, missing packages are installed with apt-get, as root or through sudo. Elsewhere
 # the script says what is missing.
@@ -338,13 +339,8 @@ set_up_python_tests() {
     step_done
 }
 
-# What `npm ci` installed: a copy of the lock, which goes when npm empties the folder.
-NODE_TESTS=tests/node
-NODE_STAMP=$NODE_TESTS/node_modules/installed-lock.json
-
-set_up_node_tests() {
+ensure_node() {
     local version
-    step "Node tests: Node $NODE_WANTED or newer, jco as $NODE_TESTS pins it"
     if ! command -v node >/dev/null; then
         apt_install "node is not installed" nodejs npm
     elif ! command -v npm >/dev/null; then
@@ -356,15 +352,36 @@ set_up_node_tests() {
         fail "node is $version, and $NODE_WANTED is needed" "install a newer one from https://nodejs.org"
     fi
     found "node $version ($(command -v node))"
-    if cmp -s "$NODE_TESTS/package-lock.json" "$NODE_STAMP"; then
-        found "packages unchanged: $NODE_TESTS/package-lock.json"
-    else
-        found "installing: $NODE_TESTS/package-lock.json"
-        logged npm --prefix "$NODE_TESTS" ci ||
-            fail "npm could not install what $NODE_TESTS/package-lock.json pins" \
-                "see $LOG; npm's registry must be reachable"
-        cp "$NODE_TESTS/package-lock.json" "$NODE_STAMP"
+}
+
+# install_packages FOLDER: what its package-lock.json pins. A copy of the lock goes beside what was installed, and goes
+# when npm empties the folder.
+install_packages() {
+    local lock=$1/package-lock.json stamp=$1/node_modules/installed-lock.json
+    if cmp -s "$lock" "$stamp"; then
+        found "packages unchanged: $lock"
+        return
     fi
+    found "installing: $lock"
+    logged npm --prefix "$1" ci ||
+        fail "npm could not install what $lock pins" "see $LOG; npm's registry must be reachable"
+    cp "$lock" "$stamp"
+}
+
+set_up_node_tests() {
+    step "Node tests: Node $NODE_WANTED or newer, jco as tests/node pins it"
+    ensure_node
+    install_packages tests/node
+    step_done
+}
+
+set_up_peers() {
+    step "peers: ONNX Runtime, FastAPI and matplotlib in $VENV; onnxruntime-web as benches/peers pins it"
+    ensure_venv
+    # shellcheck disable=SC2086
+    install_requirements $MODEL_REQUIREMENTS tests/python/requirements.txt benches/peers/requirements.txt
+    ensure_node
+    install_packages benches/peers
     step_done
 }
 
@@ -451,7 +468,7 @@ usage() {
 }
 
 ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests sounds wrk"
-ALL_STEPS="$ALL_STEPS cargo_deny guest_clippy"
+ALL_STEPS="$ALL_STEPS peers cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
     case $part in
@@ -461,6 +478,7 @@ for part in "${@:-all}"; do
         models) wanted_steps+="python models " ;;
         test-tools) wanted_steps+="nextest python_tests node_tests sounds " ;;
         bench-tools) wanted_steps+="python_tests wrk " ;;
+        peer-tools) wanted_steps+="peers " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;

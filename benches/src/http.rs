@@ -2,7 +2,7 @@
 //!
 //! It measures single requests. What measures throughput is `wrk`.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,11 @@ impl Connection {
         self.read.clear();
         loop {
             let mut chunk = [0; 16 << 10];
-            let count = self.stream.read(&mut chunk)?;
+            let count = match self.stream.read(&mut chunk) {
+                // A process that was stopped and goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read?,
+            };
             if count == 0 {
                 bail!("the server closed the connection");
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::samara::Samara;
 
@@ -12,7 +12,7 @@ use crate::samara::Samara;
 const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// On what it was measured.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Machine {
     processor: String,
     cores: usize,
@@ -23,6 +23,8 @@ pub struct Machine {
     samara: String,
     wasmtime: String,
     wrk: String,
+    /// What this was built with.
+    rustc: String,
 }
 
 impl Machine {
@@ -40,14 +42,23 @@ impl Machine {
             samara: samara.run(&["--version"])?.trim().to_owned(),
             wasmtime: locked(LOCK, "wasmtime").unwrap_or("unknown").to_owned(),
             wrk: wrk_version().unwrap_or_else(|| "not installed".to_owned()),
+            rustc: first_words("rustc", 2).unwrap_or_else(|| "unknown".to_owned()),
         })
     }
 
     /// In one paragraph.
     pub fn to_markdown(&self) -> String {
         format!(
-            "{} ({} cores, {} MiB), Linux {}, load {} before the run; {}, wasmtime {}, {}",
-            self.processor, self.cores, self.memory_mib, self.kernel, self.load, self.samara, self.wasmtime, self.wrk
+            "{} ({} cores, {} MiB), Linux {}, load {} before the run; {}, wasmtime {}, {}, {}",
+            self.processor,
+            self.cores,
+            self.memory_mib,
+            self.kernel,
+            self.load,
+            self.samara,
+            self.wasmtime,
+            self.wrk,
+            self.rustc
         )
     }
 }
@@ -60,10 +71,22 @@ fn field<'a>(text: &'a str, name: &str) -> &'a str {
         .map_or("unknown", |(_, value)| value.trim())
 }
 
+/// A package and its version, where this binary was built with it.
+pub fn version_of(package: &str) -> Option<String> {
+    Some(format!("{package} {}", locked(LOCK, package)?))
+}
+
 /// The version of a package in a `Cargo.lock`.
 fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
     Some(entry.split_once('"')?.0)
+}
+
+/// The first words of what `PROGRAM --version` says.
+fn first_words(program: &str, count: usize) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.split_whitespace().take(count).collect::<Vec<_>>().join(" "))
 }
 
 /// What `wrk --version` says; its exit status is that of a failure.

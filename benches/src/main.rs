@@ -4,6 +4,7 @@
 //! cargo run --release -p samara-bench                  everything
 //! cargo run --release -p samara-bench -- start http    only these
 //! cargo run --release -p samara-bench -- --list        what there is
+//! cargo run --release -p samara-bench -- peers         Samara beside what else runs the models; see [`peers`]
 //! ```
 //!
 //! The table goes to standard output in Markdown, progress to standard error, and all of it with details to
@@ -19,7 +20,7 @@ mod http;
 mod load;
 mod machine;
 mod measurements;
-mod peer;
+mod peers;
 mod process;
 mod report;
 mod samara;
@@ -56,6 +57,13 @@ fn run() -> Result<bool> {
         for measurement in ALL {
             println!("{:<12}{}", measurement.name, measurement.title);
         }
+        println!("{:<12}all models, or those named, on Samara and on what else runs them; alone", "peers [MODEL]");
+        return Ok(true);
+    }
+    if let [first, models @ ..] = &arguments[..]
+        && first == "peers"
+    {
+        peers::run(&Samara::find()?, models)?;
         return Ok(true);
     }
     let chosen = choose(&arguments)?;

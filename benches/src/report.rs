@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::machine::Machine;
 
 /// The share of the cores from which on others disturb a measurement.
-const DISTURBED: f64 = 0.1;
+pub const DISTURBED: f64 = 0.1;
 
 /// One result.
 #[derive(Clone, Debug, Serialize)]
@@ -145,7 +145,7 @@ impl Report {
 }
 
 /// A text as the cell of a table.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 

@@ -27,6 +27,7 @@ pub fn milliseconds(duration: Duration) -> f64 {
 /// A duration for people.
 pub fn show(duration: Duration) -> String {
     match milliseconds(duration) {
+        ms if ms < 0.1 => format!("{:.1} µs", ms * 1e3),
         ms if ms < 1.0 => format!("{:.0} µs", ms * 1e3),
         ms if ms < 10.0 => format!("{ms:.2} ms"),
         ms if ms < 1000.0 => format!("{ms:.1} ms"),
@@ -48,7 +49,7 @@ mod tests {
 
     #[test]
     fn durations_are_shown_in_a_fitting_unit() {
-        let shown = [15, 1_500, 41_000, 2_500_000].map(|us| show(Duration::from_micros(us)));
-        assert_eq!(shown, ["15 µs", "1.50 ms", "41.0 ms", "2.50 s"]);
+        let shown = [15, 150, 1_500, 41_000, 2_500_000].map(|us| show(Duration::from_micros(us)));
+        assert_eq!(shown, ["15.0 µs", "150 µs", "1.50 ms", "41.0 ms", "2.50 s"]);
     }
 }

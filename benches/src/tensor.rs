@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use npyz::{DType, NpyFile, TypeChar};
-use samara_protocol::{Datatype, InputTensor};
+use samara_protocol::{Datatype, InputTensor, OutputTensor};
 use serde_json::{Value, json};
 
 use crate::http::{Reply, Request};
@@ -115,6 +115,39 @@ impl Tensor {
     }
 }
 
+impl From<OutputTensor<'_>> for Tensor {
+    fn from(output: OutputTensor<'_>) -> Tensor {
+        Tensor {
+            name: output.name.into_owned(),
+            datatype: output.datatype,
+            shape: output.shape.into_owned(),
+            data: output.data.into_owned(),
+        }
+    }
+}
+
+impl From<(String, samara_nn::Tensor)> for Tensor {
+    fn from((name, output): (String, samara_nn::Tensor)) -> Tensor {
+        Tensor { name, datatype: output.datatype, shape: output.shape, data: output.data.to_vec() }
+    }
+}
+
+impl From<&Tensor> for samara_nn::Tensor {
+    fn from(input: &Tensor) -> samara_nn::Tensor {
+        samara_nn::Tensor { datatype: input.datatype, shape: input.shape.clone(), data: input.data.clone().into() }
+    }
+}
+
+/// By how much outputs miss the expected ones, which they may hold in any order.
+pub fn largest_error(expected: &[Tensor], outputs: &[Tensor]) -> Result<f64> {
+    ensure!(outputs.len() == expected.len(), "{} outputs instead of {}", outputs.len(), expected.len());
+    expected.iter().try_fold(0.0_f64, |largest, wanted| {
+        let output = outputs.iter().find(|output| output.name == wanted.name);
+        let output = output.with_context(|| format!("output {} is missing", wanted.name))?;
+        Ok(largest.max(wanted.error_of(output)?))
+    })
+}
+
 // === Requests and replies ===
 
 /// A request to run `model` on these inputs, in which the outputs are asked for in the same form.
@@ -150,9 +183,13 @@ pub fn infer_request(model: &str, inputs: &[Tensor], form: Form) -> Result<Reque
 pub fn outputs_of(reply: &Reply) -> Result<Vec<Tensor>> {
     ensure!(reply.status == 200, "status {}: {}", reply.status, String::from_utf8_lossy(&reply.body));
     let length = reply.header_length.unwrap_or(reply.body.len());
-    let (json, mut binary) = reply.body.split_at_checked(length).context("the reply is shorter than it says")?;
+    let (json, binary) = reply.body.split_at_checked(length).context("the reply is shorter than it says")?;
     let json: Value = serde_json::from_slice(json)?;
-    let outputs = json["outputs"].as_array().context("the reply has no outputs")?;
+    outputs_in(json["outputs"].as_array().context("the reply has no outputs")?, binary)
+}
+
+/// The outputs that JSON tells of, with the bytes behind it.
+pub fn outputs_in(outputs: &[Value], mut binary: &[u8]) -> Result<Vec<Tensor>> {
     outputs.iter().map(|output| read_output(output, &mut binary)).collect()
 }
 

@@ -35,8 +35,6 @@ pub struct Vector {
     pub build: Build,
     /// What goes in.
     pub inputs: Vec<Tensor>,
-    /// The files that hold it, by input.
-    pub input_files: Vec<(String, PathBuf)>,
     /// What has to come out.
     pub expected: Vec<Tensor>,
 }
@@ -95,8 +93,7 @@ impl Card {
                     None => build.clone(),
                     Some(inputs) => Build { name: format!("{}-{}", card.name, vector.name), inputs, ..build.clone() },
                 };
-                let input_files = vector.inputs.iter().map(|(name, file)| (name.clone(), models.join(file))).collect();
-                Ok(Vector { build, inputs: read(&vector.inputs)?, input_files, expected: read(&vector.expected)? })
+                Ok(Vector { build, inputs: read(&vector.inputs)?, expected: read(&vector.expected)? })
             })
             .collect::<Result<_>>()?;
         Ok(Card { build, vectors })

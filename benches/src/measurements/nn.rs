@@ -1,26 +1,25 @@
 //! What it costs to have the host run a model through `wasi:nn`, against its runtime called directly.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use samara_nn::{BackendKind, Device, GraphSpec, Options, Registry, library};
-use samara_protocol::{Datatype, InputTensor};
-use samara_runtime::{Config, Model, Runtime};
+use anyhow::{Context, Result, ensure};
+use samara_nn::{BackendKind, library};
+use samara_protocol::InputTensor;
+use samara_runtime::Model;
 use serde_json::{Value, json};
-use tract_onnx::prelude::{
-    Framework, InferenceFact, InferenceModelExt, IntoRunnable, IntoTValue, TValue, TVec, TypedSimplePlan, tvec,
-};
 
 use crate::http::{Connection, Request};
 use crate::load::Load;
-use crate::peer::OnnxRuntime;
+use crate::peers::child::Program;
+use crate::peers::nn::load;
+use crate::peers::peer::Peer;
+use crate::peers::tract::Tract;
 use crate::process::resident_bytes;
 use crate::report::Row;
 use crate::samara::{Samara, repository};
 use crate::statistics::{median, milliseconds, quantile, show};
-use crate::tensor::{Form, Tensor, infer_request};
+use crate::tensor::{Form, infer_request};
 use crate::zoo::{Card, Vector};
 
 /// What the way through the component may add.
@@ -55,79 +54,20 @@ pub fn run(samara: &Samara) -> Result<Vec<Row>> {
 }
 
 fn onnxruntime(samara: &Samara, card: &Card, component: &Path, ort: &Path) -> Result<Row> {
-    let (model, vector) = (load(samara, card, component, BackendKind::Onnxruntime, Some(ort))?, card.first()?);
-    let mut peer = OnnxRuntime::start(card, vector)?;
-    let compared = format!("onnxruntime {} in Python", peer.version());
-    let times = by_turns(&model, vector, |count| peer.run(count))?;
+    let (name, vector) = (&card.build.name, card.first()?);
+    let model = load(samara, name, component, BackendKind::Onnxruntime, Some(ort))?;
+    let mut peer = Program::onnxruntime_python(&card.build.onnx, &vector.inputs)?;
+    let compared = peer.told_version().to_owned();
+    let times = by_turns(&model, vector, |count| peer.time(count))?;
     Ok(times.row(card, "onnxruntime", &compared))
 }
 
 fn tract(samara: &Samara, card: &Card, component: &Path) -> Result<Row> {
-    let (model, vector) = (load(samara, card, component, BackendKind::Tract, None)?, card.first()?);
-    let native = Native::load(card, vector)?;
-    let times = by_turns(&model, vector, |count| native.run(count))?;
+    let (name, vector) = (&card.build.name, card.first()?);
+    let model = load(samara, name, component, BackendKind::Tract, None)?;
+    let mut native = Tract::load(&card.build.onnx, &vector.inputs)?;
+    let times = by_turns(&model, vector, |count| native.time(count))?;
     Ok(times.row(card, "tract", "tract called natively"))
-}
-
-/// The component, with a graph of one context.
-fn load(samara: &Samara, card: &Card, component: &Path, backend: BackendKind, ort: Option<&Path>) -> Result<Model> {
-    let graph = GraphSpec { backend, device: Device::Cpu, contexts: Some(1), ..GraphSpec::new(&card.build.name) };
-    let options = Options { ort_dylib: ort.map(Path::to_owned), allow_load: false };
-    let mut config = Config::default();
-    config.cache_directory = Some(samara.code_cache());
-    config.graphs = Arc::new(Registry::load([graph], &options)?);
-    Ok(Runtime::new(&config)?.load(component)?)
-}
-
-/// tract without anything around it, as a program would use it that knows the shapes.
-struct Native {
-    plan: Arc<TypedSimplePlan>,
-    inputs: TVec<TValue>,
-}
-
-impl Native {
-    fn load(card: &Card, vector: &Vector) -> Result<Native> {
-        let mut model = tract_onnx::onnx().with_ignore_value_info(true).model_for_path(&card.build.onnx)?;
-        let names: Vec<String> =
-            model.input_outlets()?.iter().map(|input| model.node(input.node).name.clone()).collect();
-        let mut inputs = tvec![];
-        for (index, name) in names.iter().enumerate() {
-            let tensor = vector.inputs.iter().find(|tensor| tensor.name == *name).context("an input is missing")?;
-            let value = to_tract(tensor)?;
-            model.set_input_fact(index, InferenceFact::dt_shape(value.datum_type(), value.shape()))?;
-            inputs.push(value.into_tvalue());
-        }
-        let mut typed = model.into_typed()?;
-        samara_graph::repair_binary_trees(&mut typed)?;
-        Ok(Native { plan: typed.into_decluttered()?.into_optimized()?.into_runnable()?, inputs })
-    }
-
-    fn run(&self, count: usize) -> Result<Vec<Duration>> {
-        let run = |_| {
-            let start = Instant::now();
-            self.plan.run(self.inputs.clone())?;
-            Ok(start.elapsed())
-        };
-        (0..count).map(run).collect()
-    }
-}
-
-fn to_tract(tensor: &Tensor) -> Result<tract_onnx::prelude::Tensor> {
-    type Made = tract_onnx::prelude::Tensor;
-    let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
-    let data = &tensor.data;
-    match tensor.datatype {
-        Datatype::Fp32 => {
-            Made::from_shape(&shape, &data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<_>>())
-        }
-        Datatype::Int32 => {
-            Made::from_shape(&shape, &data.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect::<Vec<_>>())
-        }
-        Datatype::Int64 => {
-            Made::from_shape(&shape, &data.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect::<Vec<_>>())
-        }
-        other => bail!("{} is {other}", tensor.name),
-    }
 }
 
 /// What was measured of one model on one backend.
