@@ -118,10 +118,8 @@ impl Loader {
         let framework = self.framework.get_or_init(samara_graph::framework);
         let model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
-        let model = model.into_decluttered()?;
-        // A graph that the rewrite cannot deal with is tract's alone: slower, and no reason to refuse it.
-        let rewritten = samara_operators::rewrite(&model).and_then(TypedModel::into_optimized);
-        let plan = rewritten.or_else(|_| model.into_optimized())?.into_runnable()?;
+        let model = samara_operators::rewrite(model.into_decluttered()?)?;
+        let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
         let Declaration { model: metadata, labels, per_item, sample } = declaration;
         let graph = Graph::new(&metadata, plan, per_item)?;

@@ -1,6 +1,6 @@
 //! From tract's operators to ours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use samara_kernels::program::{Binary, Spread, Unary};
@@ -30,15 +30,19 @@ mod layout;
 mod single;
 
 /// A graph that computes the same, with this crate's operators for what they can do. It is to be simplified before, and
-/// optimised after.
-pub fn rewrite(source: &TypedModel) -> TractResult<TypedModel> {
+/// optimised after. Each constant is dropped when it has been packed, so that there is room for the next.
+pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
+    let patterns = Patterns::find(&source)?;
+    let constants = take_constants(&mut source)?;
+    let source = &source;
     let mut rewriter = Rewriter {
         source,
         target: TypedModel { symbols: source.symbols.clone(), ..TypedModel::default() },
         values: HashMap::new(),
+        constants,
         helpers: 0,
+        done: HashSet::new(),
     };
-    let patterns = Patterns::find(source)?;
     // Also those that nothing depends on.
     for input in &source.inputs {
         rewriter.input(*input)?;
@@ -60,6 +64,7 @@ pub fn rewrite(source: &TypedModel) -> TractResult<TypedModel> {
         if !done {
             rewriter.keep(node)?;
         }
+        rewriter.forget(node);
     }
     let inputs = source.inputs.iter().map(|input| rewriter.natural(*input)).collect::<TractResult<Vec<_>>>()?;
     let outputs = source.outputs.iter().map(|output| rewriter.natural(*output)).collect::<TractResult<Vec<_>>>()?;
@@ -79,12 +84,31 @@ struct Value {
     pending: Option<Expression>,
 }
 
+/// Takes the constants out of a graph. What they are is left.
+fn take_constants(model: &mut TypedModel) -> TractResult<HashMap<OutletId, Arc<Tensor>>> {
+    let nothing = Arc::new(Tensor::zero::<f32>(&[0])?);
+    let mut constants = HashMap::new();
+    for id in 0..model.nodes().len() {
+        let node = model.node_mut(id);
+        if let Some(constant) = node.op_as::<Const>() {
+            constants.insert(id.into(), Arc::clone(constant.val()));
+            node.op = Box::new(Const::new(Arc::clone(&nothing))?);
+            node.outputs[0].fact.konst = None;
+        }
+    }
+    Ok(constants)
+}
+
 struct Rewriter<'a> {
     source: &'a TypedModel,
     target: TypedModel,
+    /// The constants that are still needed.
+    constants: HashMap<OutletId, Arc<Tensor>>,
     values: HashMap<OutletId, Value>,
     /// How many nodes there are that the old graph has none for.
     helpers: usize,
+    /// The nodes of the old graph that are in the new one.
+    done: HashSet<usize>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -102,8 +126,8 @@ impl<'a> Rewriter<'a> {
         Ok(axes(&self.fact(outlet)?.shape.to_tvec()))
     }
 
-    fn constant(&self, outlet: OutletId) -> Option<&'a Arc<Tensor>> {
-        self.source.node(outlet.node).op_as::<Const>().map(Const::val)
+    fn constant(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
+        self.constants.get(&outlet).cloned()
     }
 
     fn is_f32(&self, outlet: OutletId) -> TractResult<bool> {
@@ -189,6 +213,19 @@ impl<'a> Rewriter<'a> {
         let natural = self.target.add_source(node.name.clone(), node.outputs[input.slot].fact.clone())?;
         self.value(input).natural = Some(natural);
         Ok(())
+    }
+
+    /// Drops constants, and what is pending of values, that no other node needs: both hold weights.
+    fn forget(&mut self, node: &TypedNode) {
+        self.done.insert(node.id);
+        for input in &node.inputs {
+            let users = &self.source.node(input.node).outputs[input.slot].successors;
+            let is_output = self.source.outputs.contains(input);
+            if !is_output && users.iter().all(|user| self.done.contains(&user.node)) {
+                self.value(*input).pending = None;
+                self.constants.remove(input);
+            }
+        }
     }
 
     /// Takes over a node as it is.

@@ -52,7 +52,7 @@ impl Rewriter<'_> {
         let output = OutletId::new(node.id, 0);
         let [input, kernel, bias] = *node.inputs else { return Ok(false) };
         let (Some(kernel), Some(bias)) = (self.constant(kernel), self.constant(bias)) else { return Ok(false) };
-        let (Some(weights), Some(bias)) = (numbers(kernel), numbers(bias)) else { return Ok(false) };
+        let (Some(weights), Some(bias)) = (numbers(&kernel), numbers(&bias)) else { return Ok(false) };
         let (from, to) = (op.pool_spec.input_channels, op.pool_spec.output_channels);
         let depthwise = op.group > 1 && op.group == from && from == to;
         if op.q_params.is_some() || !self.is_f32(input)? || !(depthwise || op.group == 1) {

@@ -20,7 +20,7 @@ impl Rewriter<'_> {
             (None, None) => return self.batch(node, op),
             _ => return Ok(false),
         };
-        let Some(weights) = numbers(constant) else { return Ok(false) };
+        let Some(weights) = numbers(&constant) else { return Ok(false) };
         let strides = strides(constant.shape());
         // Which axes of the input tell a row, and which are summed over, each with its stride in the constant.
         let (mut rows, mut depth) = (vec![], vec![]);

@@ -148,8 +148,17 @@ impl Rewriter<'_> {
         } else {
             return Ok(None);
         };
+        // Sizes that do not go together are for tract to refuse.
+        let fact = self.fact(operand)?;
+        let fits = order
+            .iter()
+            .zip(&expression.shape)
+            .all(|(axis, size)| fact.shape[*axis].is_one() || fact.shape[*axis] == *size);
+        if !fits {
+            return Ok(None);
+        }
         if let Some(tensor) = self.constant(operand) {
-            let Some(numbers) = numbers(tensor) else { return Ok(None) };
+            let Some(numbers) = numbers(&tensor) else { return Ok(None) };
             let Some(&first) = numbers.first() else { return Ok(None) };
             if numbers.iter().all(|x| x.to_bits() == first.to_bits()) {
                 return Ok(Some(Term::Number(first)));

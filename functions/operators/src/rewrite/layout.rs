@@ -24,7 +24,7 @@ impl Rewriter<'_> {
         }
         if let Some(constant) = self.constant(outlet) {
             let name = self.source.node(outlet.node).name.clone();
-            let natural = self.target.add_const(name, Arc::clone(constant))?;
+            let natural = self.target.add_const(name, constant)?;
             self.value(outlet).natural = Some(natural);
             return Ok(natural);
         }

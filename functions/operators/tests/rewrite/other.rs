@@ -141,7 +141,7 @@ fn trees_that_lead_back_are_left_to_tract() {
     let input = builder.tensor(&[1, 1]);
     let output = builder.node(TreeEnsembleClassifier { ensemble }, &[input]);
     let model = builder.finish(&[output]);
-    let rewritten = samara_operators::rewrite(&model).unwrap();
+    let rewritten = samara_operators::rewrite(model).unwrap();
     assert!(rewritten.nodes().iter().all(|node| node.op.name() != "Forest"));
 }
 
