@@ -12,7 +12,7 @@ const TURN: Duration = Duration::from_millis(100);
 /// How many turns there are.
 const TURNS: u32 = 30;
 /// For how long turns begin: on a busy machine there are fewer of them.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The fewest runs, however long they take.
 const MIN_RUNS: u32 = 7;
 /// The most runs in one turn, however short they are.
@@ -95,7 +95,7 @@ impl Entry {
     }
 }
 
-/// Measures all of them: so many turns, or as many as begin within a minute.
+/// Measures all of them: so many turns, or as many as begin within half a minute.
 pub fn measure(entries: &mut [Entry]) {
     entries.iter_mut().for_each(Entry::warm_up);
     let start = Instant::now();
