@@ -30,6 +30,13 @@ pub struct Config {
     pub body_timeout: Duration,
 }
 
+/// What holds for one model or function alone, where it is not to be what holds for the server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// How long a request may take, its time in the queue included.
+    pub deadline: Option<Duration>,
+}
+
 impl Config {
     /// Instances that the runtime must have room for: beside those that run, each worker may have one that is being reset
     /// after its reply has been sent, and one that is ready for the next request.

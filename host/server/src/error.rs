@@ -48,6 +48,14 @@ pub enum ServeError {
         /// Why not.
         reason: LoadError,
     },
+    /// Something is set up for a model that is not served.
+    #[error("[model.{name}] sets up a model that is not served: there is {known}")]
+    UnknownModel {
+        /// The model's name.
+        name: String,
+        /// The names of those that are.
+        known: String,
+    },
     /// Two functions have the same route.
     #[error("{first} and {second} are both served at {route}: give one of them another --route")]
     DuplicateRoute {

@@ -1,7 +1,7 @@
 //! One call of a function, on a worker's thread.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::functions::Function;
-use crate::inference::Terms;
+use crate::inference::Shop;
 use crate::statistics::ModelLimit;
 
 /// A call that was asked for.
@@ -21,6 +21,8 @@ pub struct Call {
     pub head: Parts,
     pub body: Bytes,
     pub accepted: Instant,
+    /// How long it may take, its time in the queue included.
+    pub deadline: Duration,
     pub reply: oneshot::Sender<Result<Reply, Refusal>>,
 }
 
@@ -34,7 +36,7 @@ pub struct Refusal {
 impl Call {
     /// Runs the function in a new instance, hands the reply over when its head is there, and goes on until the instance
     /// has come to its end.
-    pub fn run(self, network: &Handle, terms: &Terms) {
+    pub fn run(self, network: &Handle, shop: &Shop) {
         if self.reply.is_closed() {
             return;
         }
@@ -42,21 +44,21 @@ impl Call {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let deadline = terms.deadline;
+        let deadline = self.deadline;
         let explain = |error: HandleError| {
             if let Some(limit) = limit(&error) {
                 counters.hit(limit);
             }
             tracing::warn!(function = self.function.name, %error, "a function failed");
-            refusal(&error, terms.retry_after)
+            refusal(&error, shop.retry_after)
         };
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
-        let place = terms.places.take();
+        let place = shop.places.take();
         let (Some(remaining), Ok(_place)) = (remaining, place) else {
             counters.fail.add(self.accepted.elapsed());
             let error = match remaining {
                 None => HandleError::Deadline { deadline },
-                Some(_) => HandleError::Instances { limit: terms.places.limit() },
+                Some(_) => HandleError::Instances { limit: shop.places.limit() },
             };
             let _ = self.reply.send(Err(explain(error)));
             return;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use samara_handler::Handler;
 
-use crate::ServeError;
 use crate::statistics::ModelCounters;
+use crate::{ServeError, Terms};
 
 /// The functions that a server serves, by route.
 #[derive(Default)]
@@ -24,6 +25,7 @@ pub struct Function {
     pub name: String,
     /// The component.
     pub handler: Handler,
+    pub(crate) terms: ArcSwap<Terms>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -42,17 +44,18 @@ pub struct InvalidRoute(String);
 // === impl Functions ===
 
 impl Functions {
-    /// Adds a function.
+    /// Adds a function, with what holds for it alone.
     ///
     /// # Errors
     ///
     /// Another one has the same route.
-    pub fn add(&mut self, route: FunctionRoute, name: &str, handler: Handler) -> Result<(), ServeError> {
+    pub fn add(&mut self, route: FunctionRoute, name: &str, handler: Handler, terms: Terms) -> Result<(), ServeError> {
         if let Some(first) = self.routes.iter().find(|function| function.route == route) {
             let (first, second) = (first.name.clone(), name.to_owned());
             return Err(ServeError::DuplicateRoute { route, first, second });
         }
-        let function = Function { route, name: name.to_owned(), handler, counters: ModelCounters::default() };
+        let terms = ArcSwap::from_pointee(terms);
+        let function = Function { route, name: name.to_owned(), handler, terms, counters: ModelCounters::default() };
         self.routes.push(Arc::new(function));
         self.routes.sort_by_key(|function| {
             let FunctionRoute { path, below } = &function.route;

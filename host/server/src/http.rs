@@ -1,9 +1,11 @@
 //! Requests and replies as HTTP has them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -17,17 +19,17 @@ use tokio::sync::oneshot;
 
 use crate::body;
 use crate::function_call::{Call, Refusal};
-use crate::functions::{Function, Functions};
+use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
 use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
 use crate::repository::Served;
 use crate::statistics::{ModelCounters, ServerCounters};
 use crate::workers::{Work, Workers};
-use crate::{Config, Repository};
+use crate::{Config, Repository, ServeError, Terms};
 
 /// What answers requests.
 pub struct Service {
-    pub config: Config,
+    config: ArcSwap<Config>,
     pub counters: ServerCounters,
     repository: Repository,
     functions: Functions,
@@ -51,7 +53,38 @@ impl Service {
         graphs: Arc<Registry>,
         workers: Workers,
     ) -> Service {
+        let config = ArcSwap::from_pointee(config);
         Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers }
+    }
+
+    /// What holds now.
+    pub fn config(&self) -> arc_swap::Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Has this hold from now on, and for some models and functions these terms.
+    pub fn set_up(
+        &self,
+        config: Config,
+        models: &BTreeMap<String, Terms>,
+        functions: &[(FunctionRoute, Terms)],
+    ) -> Result<(), ServeError> {
+        self.repository.set_terms(models)?;
+        for function in self.functions.iter() {
+            let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());
+            function.terms.store(Arc::new(terms.unwrap_or_default()));
+        }
+        self.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// How long a request can take at the most, from its first byte to its last.
+    pub fn longest(&self) -> Duration {
+        let config = self.config();
+        let models = self.repository.models().map(|served| served.terms.load().deadline);
+        let functions = self.functions.iter().map(|function| function.terms.load().deadline);
+        let deadline = models.chain(functions).flatten().fold(config.deadline, Duration::max);
+        config.body_timeout + deadline * 2
     }
 
     /// Answers a request.
@@ -59,9 +92,9 @@ impl Service {
         let version = request.version();
         let (head, body) = request.into_parts();
         let size = head_bytes(&head);
-        if size > self.config.max_header_bytes {
+        let allowed = self.config().max_header_bytes;
+        if size > allowed {
             self.counters.header_bytes.fetch_add(1, Ordering::Relaxed);
-            let allowed = self.config.max_header_bytes;
             let message = format!("the request's line and headers have {size} bytes, expected at most {allowed}");
             return refuse(&Error::HeadersTooLarge(message), version);
         }
@@ -89,7 +122,13 @@ impl Service {
         // The deadline is the inference's: how long the body may take has a limit of its own.
         let accepted = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.workers.submit(Work::Infer(Job { served: Arc::clone(served), headers, body, accepted, reply }))?;
+        let job = {
+            let config = self.config();
+            let deadline = served.terms.load().deadline.unwrap_or(config.deadline);
+            let (served, limits) = (Arc::clone(served), config.request.clone());
+            Job { served, headers, body, accepted, deadline, limits, reply }
+        };
+        self.workers.submit(Work::Infer(job))?;
         let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
         Ok(tensors(response))
     }
@@ -98,7 +137,8 @@ impl Service {
         let body = self.read(&head.headers, body, Some(&function.counters)).await?;
         let accepted = Instant::now();
         let (reply, answer) = oneshot::channel();
-        let call = Call { function: Arc::clone(function), head, body, accepted, reply };
+        let deadline = function.terms.load().deadline.unwrap_or(self.config().deadline);
+        let call = Call { function: Arc::clone(function), head, body, accepted, deadline, reply };
         self.workers.submit(Work::Call(Box::new(call)))?;
         match answer.await {
             Ok(Ok(reply)) => Ok(reply.map(Either::Right)),
@@ -169,7 +209,10 @@ impl Service {
         body: Incoming,
         counters: Option<&ModelCounters>,
     ) -> Result<Bytes, Error> {
-        let limit = self.config.request.max_body_bytes;
+        let (limit, allowed) = {
+            let config = self.config();
+            (config.request.max_body_bytes, config.body_timeout)
+        };
         let too_large = || {
             let error = Error::PayloadTooLarge(format!("the body is larger than the {limit} bytes that are allowed"));
             if let Some(counters) = counters {
@@ -183,13 +226,13 @@ impl Service {
         }
         let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-        match tokio::time::timeout(self.config.body_timeout, body::collect(limited, expected)).await {
+        match tokio::time::timeout(allowed, body::collect(limited, expected)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => Err(Error::BadRequest(format!("the body ended too early: {error}"))),
             Err(_) => {
                 self.counters.body_timeout.fetch_add(1, Ordering::Relaxed);
-                let allowed = self.config.body_timeout.as_millis();
+                let allowed = allowed.as_millis();
                 Err(Error::RequestTimeout(format!("the body did not come within the {allowed} ms that are allowed")))
             }
         }

@@ -23,13 +23,15 @@ pub struct Job {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub accepted: Instant,
+    /// How long it may take, its time in the queue included.
+    pub deadline: Duration,
+    /// What a request may hold.
+    pub limits: Limits,
     pub reply: oneshot::Sender<Result<InferResponse, Error>>,
 }
 
-/// What every inference is held to.
-pub struct Terms {
-    pub deadline: Duration,
-    pub request: Limits,
+/// What every worker has.
+pub struct Shop {
     /// When a client that was refused may try again, in seconds.
     pub retry_after: u32,
     pub places: Arc<Places>,
@@ -80,7 +82,7 @@ pub enum Outcome {
 
 impl Job {
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Instance>, terms: &Terms) -> Outcome {
+    pub fn run(self, instance: Option<Instance>, shop: &Shop) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
@@ -89,7 +91,7 @@ impl Job {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let result = self.answer(&mut instance, started, waited, terms);
+        let result = self.answer(&mut instance, started, waited, shop);
         let taken = self.accepted.elapsed();
         match &result {
             Ok(_) => counters.success.add(taken),
@@ -108,7 +110,7 @@ impl Job {
         instance: &mut Option<Instance>,
         started: Instant,
         waited: Duration,
-        terms: &Terms,
+        shop: &Shop,
     ) -> Result<InferResponse, Error> {
         let model = self.served.model.metadata();
         let counters = &self.served.counters;
@@ -119,7 +121,7 @@ impl Job {
             content_encoding: header(&CONTENT_ENCODING),
             accept_encoding: header(&ACCEPT_ENCODING),
         };
-        let request = decode(&head, &self.body, model, &terms.request)?;
+        let request = decode(&head, &self.body, model, &self.limits)?;
         let decoded = Instant::now();
         counters.compute_input.add(decoded - started);
 
@@ -128,13 +130,13 @@ impl Job {
                 counters.hit(limit);
                 tracing::warn!(model = model.name, %error, "an inference failed");
             }
-            refusal(error, terms.retry_after)
+            refusal(error, shop.retry_after)
         };
-        let deadline = terms.deadline;
+        let deadline = self.deadline;
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
         let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
         // Freed before the reply is handed over: whoever gets it may ask again at once.
-        let _place = terms.places.take().map_err(explain)?;
+        let _place = shop.places.take().map_err(explain)?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
         let instance = match instance {

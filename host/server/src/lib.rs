@@ -5,13 +5,15 @@
 //! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
 //! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
-//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them.
+//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, and `control`
+//! changes what holds for them while the server runs.
 
 #![forbid(unsafe_code)]
 
 mod body;
 mod config;
 mod connection;
+mod control;
 mod error;
 mod function_call;
 mod functions;
@@ -23,7 +25,8 @@ mod repository;
 mod statistics;
 mod workers;
 
-pub use config::Config;
+pub use config::{Config, Terms};
+pub use control::Control;
 pub use error::ServeError;
 pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
 pub use repository::{Repository, Served};
@@ -60,6 +63,11 @@ impl Server {
     /// Where the server listens.
     pub fn address(&self) -> Result<SocketAddr, ServeError> {
         self.listener.local_addr().map_err(ServeError::Address)
+    }
+
+    /// A handle by which the server is set up anew while it runs.
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.service))
     }
 
     /// Serves until `stop` is ready, then finishes what has begun, for no longer than a request may take.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use samara_protocol::Error;
 use samara_runtime::{CodeOrigin, Model, Runtime};
 
-use crate::ServeError;
 use crate::statistics::ModelCounters;
+use crate::{ServeError, Terms};
 
 /// The models that a server serves, by name and version.
 #[derive(Default)]
@@ -25,6 +26,7 @@ pub struct Served {
     pub model: Model,
     /// The file that it came from.
     pub path: PathBuf,
+    pub(crate) terms: ArcSwap<Terms>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -68,8 +70,28 @@ impl Repository {
                 second: path.to_owned(),
             });
         }
-        versions.push(Arc::new(Served { model, path: path.to_owned(), counters: ModelCounters::default() }));
+        let (terms, counters) = Default::default();
+        versions.push(Arc::new(Served { model, path: path.to_owned(), terms, counters }));
         versions.sort_by(|a, b| compare_versions(&a.model.metadata().version, &b.model.metadata().version));
+        Ok(())
+    }
+
+    /// Sets what holds for some models alone, by their names; for all others, what holds for the server does.
+    ///
+    /// # Errors
+    ///
+    /// There is no model of one of the names, and nothing has been changed.
+    pub fn set_terms(&self, terms: &BTreeMap<String, Terms>) -> Result<(), ServeError> {
+        if let Some(name) = terms.keys().find(|name| !self.models.contains_key(*name)) {
+            let known = list(self.models.keys().map(String::as_str));
+            return Err(ServeError::UnknownModel { name: name.clone(), known });
+        }
+        for (name, versions) in &self.models {
+            let terms = terms.get(name).cloned().unwrap_or_default();
+            for served in versions {
+                served.terms.store(Arc::new(terms.clone()));
+            }
+        }
         Ok(())
     }
 

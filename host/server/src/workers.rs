@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::Config;
 use crate::function_call::Call;
-use crate::inference::{Job, Outcome, Places, Terms};
+use crate::inference::{Job, Outcome, Places, Shop};
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
 
@@ -39,13 +39,8 @@ impl Workers {
         let places = Arc::new(Places::new(config.instances));
         let threads = (0..config.workers.get())
             .map(|index| {
-                let terms = Terms {
-                    deadline: config.deadline,
-                    request: config.request.clone(),
-                    retry_after: RETRY_AFTER,
-                    places: Arc::clone(&places),
-                };
-                let worker = Worker { jobs: jobs.clone(), terms, network: Handle::current() };
+                let shop = Shop { retry_after: RETRY_AFTER, places: Arc::clone(&places) };
+                let worker = Worker { jobs: jobs.clone(), shop, network: Handle::current() };
                 thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
             })
             .collect::<io::Result<_>>()?;
@@ -86,7 +81,7 @@ impl Drop for Workers {
 
 struct Worker {
     jobs: Receiver<Work>,
-    terms: Terms,
+    shop: Shop,
     network: Handle,
 }
 
@@ -98,7 +93,7 @@ impl Worker {
                 Work::Infer(job) => job,
                 Work::Call(call) => {
                     let name = call.function.name.clone();
-                    let call = AssertUnwindSafe(|| call.run(&self.network, &self.terms));
+                    let call = AssertUnwindSafe(|| call.run(&self.network, &self.shop));
                     if std::panic::catch_unwind(call).is_err() {
                         tracing::error!(function = name, "a worker panicked");
                     }
@@ -108,7 +103,7 @@ impl Worker {
             let served = Arc::clone(&job.served);
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.terms)));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.shop)));
             match outcome {
                 Ok(Outcome::Done(instance)) => {
                     // The reply is on its way. This resets the slot.

@@ -1,0 +1,96 @@
+//! Numbers within bounds.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
+
+/// Why a number is not within its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a whole number from {min} to {max}, found {found}")]
+pub struct OutOfBounds {
+    min: u64,
+    max: u64,
+    found: String,
+}
+
+// === impl Bounded ===
+
+impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
+    /// The number, if it is within the bounds.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub fn new(number: u64) -> Result<Self, OutOfBounds> {
+        if (MIN..=MAX).contains(&number) { Ok(Bounded(number)) } else { Err(Self::refuse(&number)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    fn refuse(found: &dyn fmt::Display) -> OutOfBounds {
+        OutOfBounds { min: MIN, max: MAX, found: found.to_string() }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Bounded<MIN, MAX> {
+    type Err = OutOfBounds;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map_err(|_| Self::refuse(&format_args!("{text:?}"))).and_then(Self::new)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<const MIN: u64, const MAX: u64>;
+
+        impl<const MIN: u64, const MAX: u64> de::Visitor<'_> for Visitor<MIN, MAX> {
+            type Value = Bounded<MIN, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {MIN} to {MAX}")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Bounded::new(number).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                let bounded = u64::try_from(number).map_err(|_| Bounded::<MIN, MAX>::refuse(&number));
+                bounded.and_then(Bounded::new).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> fmt::Display for Bounded<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_within_the_bounds_is_a_number() {
+        type Percent = Bounded<1, 100>;
+        assert_eq!("100".parse::<Percent>().unwrap().get(), 100);
+        for text in ["0", "101", "-1", "1.5", "", "ten", "99999999999999999999"] {
+            let error = text.parse::<Percent>().unwrap_err().to_string();
+            assert!(error.starts_with("expected a whole number from 1 to 100, found "), "{error}");
+        }
+    }
+}
