@@ -27,9 +27,13 @@ pub struct NodeSettings {
     /// Threads that run inferences, and so how many run at the same time [default: one for each core].
     #[arg(long, env = "SAMARA_WORKERS", hide_env_values = true, value_name = "N")]
     pub workers: Option<Bounded<1, 1024>>,
-    /// Inferences that may wait for a worker before others are refused [default: 256].
+    /// Requests that may wait for a worker, over all models and functions, before others are refused [default: 256].
     #[arg(long, env = "SAMARA_QUEUE", hide_env_values = true, value_name = "N")]
     pub queue: Option<Bounded<1, 1_000_000>>,
+    /// How long a request may wait for a worker, in milliseconds; one that would wait for longer is refused at once [default: as
+    /// long as its deadline lets it].
+    #[arg(long, env = "SAMARA_QUEUE_DEADLINE_MS", hide_env_values = true, value_name = "MS")]
+    pub queue_deadline_ms: Option<Milliseconds>,
     /// How long a request may take, from when its body is there, in milliseconds [default: 10000].
     #[arg(long, env = "SAMARA_DEADLINE_MS", hide_env_values = true, value_name = "MS")]
     pub deadline_ms: Option<Milliseconds>,
@@ -98,8 +102,10 @@ pub struct Node {
     pub listen: SocketAddr,
     /// Threads that run inferences.
     pub workers: NonZeroUsize,
-    /// Inferences that may wait.
+    /// Requests that may wait.
     pub queue: usize,
+    /// How long a request may wait.
+    pub queue_deadline: Option<Duration>,
     /// How long a request may take.
     pub deadline: Duration,
     /// Instances at the same time.
@@ -148,6 +154,7 @@ impl NodeSettings {
             listen: self.listen.or(below.listen),
             workers: self.workers.or(below.workers),
             queue: self.queue.or(below.queue),
+            queue_deadline_ms: self.queue_deadline_ms.or(below.queue_deadline_ms),
             deadline_ms: self.deadline_ms.or(below.deadline_ms),
             instances: self.instances.or(below.instances),
             memory_mib: self.memory_mib.or(below.memory_mib),
@@ -188,6 +195,7 @@ impl NodeSettings {
             listen: self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             workers: workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             queue: saturating(self.queue.map_or(256, Bounded::get)),
+            queue_deadline: self.queue_deadline_ms.map(|time| Duration::from_millis(time.get())),
             deadline: milliseconds(self.deadline_ms, 10_000),
             instances: u32::try_from(self.instances.map_or(64, Bounded::get)).unwrap_or(u32::MAX),
             memory_bytes: saturating(self.memory_mib.map_or(1024, Bounded::get) << 20),

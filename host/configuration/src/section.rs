@@ -1,7 +1,7 @@
 //! What a file may say: sections of models, functions and graphs.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub struct File {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSettings {
+    pub weight: Option<Bounded<1, 1000>>,
+    pub concurrency: Option<Bounded<1, 1024>>,
+    pub queue: Option<Bounded<1, 1_000_000>>,
+    pub queue_deadline_ms: Option<Milliseconds>,
     pub deadline_ms: Option<Milliseconds>,
 }
 
@@ -39,6 +43,10 @@ pub struct FunctionSettings {
     #[serde(default, deserialize_with = "route")]
     route: Option<FunctionRoute>,
     reuse: Option<Bounded<1, { u32::MAX as u64 }>>,
+    weight: Option<Bounded<1, 1000>>,
+    concurrency: Option<Bounded<1, 1024>>,
+    queue: Option<Bounded<1, 1_000_000>>,
+    queue_deadline_ms: Option<Milliseconds>,
     deadline_ms: Option<Milliseconds>,
 }
 
@@ -62,7 +70,14 @@ pub struct Function {
 impl ModelSettings {
     /// The terms that it is served on.
     pub fn terms(&self) -> Terms {
-        Terms { deadline: self.deadline_ms.map(|time| Duration::from_millis(time.get())) }
+        let number = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
+        Terms {
+            deadline: self.deadline_ms.map(duration),
+            weight: self.weight.and_then(|weight| NonZeroU32::new(u32::try_from(weight.get()).unwrap_or(u32::MAX))),
+            concurrency: self.concurrency.and_then(|most| NonZeroUsize::new(number(most.get()))),
+            queue: self.queue.map(|most| number(most.get())),
+            queue_deadline: self.queue_deadline_ms.map(duration),
+        }
     }
 }
 
@@ -76,7 +91,13 @@ impl FunctionSettings {
     /// It has no route, and the file's name is none.
     pub fn resolve(&self, directory: &Path) -> Result<Function, ConfigurationError> {
         let component = directory.join(&self.component);
-        let own = ModelSettings { deadline_ms: self.deadline_ms };
+        let own = ModelSettings {
+            weight: self.weight,
+            concurrency: self.concurrency,
+            queue: self.queue,
+            queue_deadline_ms: self.queue_deadline_ms,
+            deadline_ms: self.deadline_ms,
+        };
         Ok(Function {
             route: self.route.clone().map_or_else(|| default_route(&component), Ok)?,
             model: self.model.as_ref().map(|model| directory.join(model)),
@@ -88,6 +109,10 @@ impl FunctionSettings {
             component,
         })
     }
+}
+
+fn duration(time: Milliseconds) -> Duration {
+    Duration::from_millis(time.get())
 }
 
 /// `/` and the function's name.

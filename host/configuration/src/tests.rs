@@ -75,7 +75,9 @@ fn the_annotated_example_is_right_and_complete() {
     // Paths become absolute; what has no default has an example.
     assert_eq!(absent(format!("{:?}", NodeSettings { no_cache: Some(false), ..settings.node.clone() })), [""; 0]);
     assert!(settings.models.values().any(|model| absent(format!("{model:?}")).is_empty()), "{:?}", settings.models);
-    for key in ["component", "model", "route", "reuse"] {
+    for key in
+        ["component", "model", "route", "reuse", "weight", "concurrency", "queue", "queue_deadline_ms", "deadline_ms"]
+    {
         assert!(text.contains(&format!("\n{key} = ")), "[[function]] lacks {key}");
     }
     for key in ["name", "model", "backend", "device", "contexts", "threads", "optimization"] {
@@ -89,6 +91,7 @@ fn the_annotated_example_is_right_and_complete() {
         cache_dir: None,
         no_cache: None,
         ort_dylib: None,
+        queue_deadline_ms: None,
         ..settings.node
     };
     assert_eq!(said.resolve(), defaults);

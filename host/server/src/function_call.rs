@@ -1,5 +1,6 @@
 //! One call of a function, on a worker's thread.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,13 +8,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::StatusCode;
 use hyper::http::request::Parts;
+use samara_admission::Refusal as Refused;
 use samara_handler::{HandleError, Reply, Request};
+use samara_runtime::Cancellation;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::functions::Function;
-use crate::inference::Shop;
 use crate::statistics::ModelLimit;
+use crate::workers::{Context, RETRY_AFTER};
 
 /// A call that was asked for.
 pub struct Call {
@@ -24,6 +27,8 @@ pub struct Call {
     /// How long it may take, its time in the queue included.
     pub deadline: Duration,
     pub reply: oneshot::Sender<Result<Reply, Refusal>>,
+    /// Says that nobody waits any more.
+    pub cancellation: Cancellation,
 }
 
 /// Why a call has no reply of its own: what the client is told instead.
@@ -36,7 +41,7 @@ pub struct Refusal {
 impl Call {
     /// Runs the function in a new instance, hands the reply over when its head is there, and goes on until the instance
     /// has come to its end.
-    pub fn run(self, network: &Handle, shop: &Shop) {
+    pub fn run(self, network: &Handle, context: &Context) {
         if self.reply.is_closed() {
             return;
         }
@@ -50,15 +55,15 @@ impl Call {
                 counters.hit(limit);
             }
             tracing::warn!(function = self.function.name, %error, "a function failed");
-            refusal(&error, shop.retry_after)
+            refusal(&error, RETRY_AFTER)
         };
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
-        let place = shop.places.take();
+        let place = context.places.take();
         let (Some(remaining), Ok(_place)) = (remaining, place) else {
             counters.fail.add(self.accepted.elapsed());
             let error = match remaining {
                 None => HandleError::Deadline { deadline },
-                Some(_) => HandleError::Instances { limit: shop.places.limit() },
+                Some(_) => HandleError::Instances { limit: context.places.limit() },
             };
             let _ = self.reply.send(Err(explain(error)));
             return;
@@ -66,30 +71,55 @@ impl Call {
         let body = Full::new(self.body).map_err(|never| match never {}).boxed_unsync();
         let request = Request::from_parts(self.head, body);
         let (head, given) = oneshot::channel();
-        network.block_on(async {
-            let forwarded = async {
-                let lost = || HandleError::Failed("it was lost".to_owned());
-                let result = match given.await.unwrap_or_else(|_| Err(lost())) {
-                    Ok(reply) => {
-                        counters.success.add(self.accepted.elapsed());
-                        Ok(reply)
-                    }
-                    Err(error) => {
-                        counters.fail.add(self.accepted.elapsed());
-                        Err(explain(match error {
-                            // The deadline that the client knows is the whole one.
-                            HandleError::Deadline { .. } => HandleError::Deadline { deadline },
-                            error => error,
-                        }))
-                    }
-                };
-                // If nobody waits any more, the reply is for nobody.
-                let _ = self.reply.send(result);
+        let handled = self.function.handler.handle_unless(&self.cancellation, request, remaining, head);
+        let mut reply = self.reply;
+        let forwarded = async {
+            let result = tokio::select! {
+                result = given => result.unwrap_or_else(|_| Err(HandleError::Failed("it was lost".to_owned()))),
+                () = reply.closed() => return false,
             };
-            tokio::join!(self.function.handler.handle(request, remaining, head), forwarded);
+            let result = match result {
+                Ok(reply) => {
+                    counters.success.add(self.accepted.elapsed());
+                    Ok(reply)
+                }
+                Err(error) => {
+                    counters.fail.add(self.accepted.elapsed());
+                    Err(explain(match error {
+                        // The deadline that the client knows is the whole one.
+                        HandleError::Deadline { .. } => HandleError::Deadline { deadline },
+                        error => error,
+                    }))
+                }
+            };
+            // If nobody waits any more, the reply is for nobody.
+            reply.send(result).is_ok()
+        };
+        network.block_on(async {
+            let (mut handled, mut forwarded) = (pin!(handled), pin!(forwarded));
+            let wanted = tokio::select! {
+                wanted = &mut forwarded => wanted,
+                () = &mut handled => {
+                    forwarded.await;
+                    return;
+                }
+            };
+            // An instance that waits for something is not stopped by its epochs: where the client has gone, it is dropped.
+            if wanted {
+                handled.await;
+            }
         });
         counters.compute_infer.add(started.elapsed());
         counters.inferred(1);
+    }
+
+    /// Tells the client that its request lost its place.
+    pub fn refuse(self, refusal: &Refused) {
+        if let Some(limit) = ModelLimit::of_refusal(refusal) {
+            self.function.counters.hit(limit);
+        }
+        let (detail, retry_after) = (refusal.to_string(), refusal.retry_after_seconds());
+        let _ = self.reply.send(Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail, retry_after }));
     }
 }
 

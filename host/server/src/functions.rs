@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use samara_admission::LaneId;
 use samara_handler::Handler;
 
 use crate::statistics::ModelCounters;
@@ -26,6 +27,8 @@ pub struct Function {
     /// The component.
     pub handler: Handler,
     pub(crate) terms: ArcSwap<Terms>,
+    /// Where its requests wait; set when the server starts.
+    pub(crate) lane: OnceLock<LaneId>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -55,7 +58,8 @@ impl Functions {
             return Err(ServeError::DuplicateRoute { route, first, second });
         }
         let terms = ArcSwap::from_pointee(terms);
-        let function = Function { route, name: name.to_owned(), handler, terms, counters: ModelCounters::default() };
+        let (lane, counters) = Default::default();
+        let function = Function { route, name: name.to_owned(), handler, terms, lane, counters };
         self.routes.push(Arc::new(function));
         self.routes.sort_by_key(|function| {
             let FunctionRoute { path, below } = &function.route;

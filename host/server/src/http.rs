@@ -1,8 +1,8 @@
 //! Requests and replies as HTTP has them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,18 +12,22 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use samara_admission::{LaneId, Refusal};
 use samara_nn::{Graph, Registry};
 use samara_protocol::repository::{self as bodies, IndexEntry};
-use samara_protocol::{Error, InferResponse, Route};
+use samara_protocol::{Error, InferResponse, Limits, Route};
+use samara_runtime::Cancellation;
 use tokio::sync::oneshot;
 
 use crate::body;
-use crate::function_call::{Call, Refusal};
+use crate::deadline;
+use crate::function_call::{self, Call};
 use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
-use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
+use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job, refused};
+use crate::pending::{Answer, Patience, Pending};
 use crate::repository::Served;
-use crate::statistics::{ModelCounters, ServerCounters};
+use crate::statistics::{ModelCounters, ModelLimit, ServerCounters};
 use crate::workers::{Work, Workers};
 use crate::{Config, Repository, ServeError, Terms};
 
@@ -53,6 +57,17 @@ impl Service {
         graphs: Arc<Registry>,
         workers: Workers,
     ) -> Service {
+        // A model's versions share a lane, as they are alternatives to each other.
+        for versions in repository.by_model() {
+            let limits = versions.first().map(|served| served.terms.load().lane(&config)).unwrap_or_default();
+            let lane = workers.admission.add(limits);
+            for served in versions {
+                let _ = served.lane.set(lane);
+            }
+        }
+        for function in functions.iter() {
+            let _ = function.lane.set(workers.admission.add(function.terms.load().lane(&config)));
+        }
         let config = ArcSwap::from_pointee(config);
         Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers }
     }
@@ -73,6 +88,15 @@ impl Service {
         for function in self.functions.iter() {
             let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());
             function.terms.store(Arc::new(terms.unwrap_or_default()));
+        }
+        let admission = &self.workers.admission;
+        admission.set_queue(config.queue);
+        let models = self.repository.models().map(|served| (served.lane.get(), &served.terms));
+        let functions = self.functions.iter().map(|function| (function.lane.get(), &function.terms));
+        for (lane, terms) in models.chain(functions) {
+            if let Some(lane) = lane {
+                admission.set_lane(*lane, terms.load().lane(&config));
+            }
         }
         self.config.store(Arc::new(config));
         Ok(())
@@ -118,39 +142,78 @@ impl Service {
     }
 
     async fn infer(&self, served: &Arc<Served>, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
-        let body = self.read(&headers, body, Some(&served.counters)).await?;
+        let counters = &served.counters;
+        let waits = deadline::of_headers(&headers)?;
+        let body = self.read(&headers, body, Some(counters)).await?;
         // The deadline is the inference's: how long the body may take has a limit of its own.
         let accepted = Instant::now();
+        let waits = waits.into_iter().chain(deadline::of_body(&headers, &body)).min();
+        let (patience, limits) = self.patience(&served.terms, waits);
         let (reply, answer) = oneshot::channel();
-        let job = {
-            let config = self.config();
-            let deadline = served.terms.load().deadline.unwrap_or(config.deadline);
-            let (served, limits) = (Arc::clone(served), config.request.clone());
-            Job { served, headers, body, accepted, deadline, limits, reply }
+        let (deadline, cancellation) = (patience.deadline, Cancellation::default());
+        let pending = cancellation.clone();
+        let job = Job { served: Arc::clone(served), headers, body, accepted, deadline, limits, reply, cancellation };
+        let refuse = |refusal: &Refusal| {
+            if let Some(limit) = ModelLimit::of_refusal(refusal) {
+                counters.hit(limit);
+            }
+            refused(refusal, deadline)
         };
-        self.workers.submit(Work::Infer(job))?;
-        let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
-        Ok(tensors(response))
+        let lane = lane(&served.lane)?;
+        let ticket = self.workers.submit(lane, accepted + deadline, Work::Infer(Box::new(job)));
+        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
+        match pending.answer(answer, patience).await {
+            Answer::Given(response) => response.map(tensors),
+            Answer::Refused(refusal) => {
+                counters.fail.add(accepted.elapsed());
+                Err(refuse(&refusal))
+            }
+            Answer::Lost => Err(Error::Internal("the inference was lost".to_owned())),
+        }
     }
 
     async fn call(&self, function: &Arc<Function>, head: Parts, body: Incoming) -> Result<Reply, Error> {
-        let body = self.read(&head.headers, body, Some(&function.counters)).await?;
+        let counters = &function.counters;
+        let waits = deadline::of_headers(&head.headers)?;
+        let body = self.read(&head.headers, body, Some(counters)).await?;
         let accepted = Instant::now();
+        let (patience, _) = self.patience(&function.terms, waits);
         let (reply, answer) = oneshot::channel();
-        let deadline = function.terms.load().deadline.unwrap_or(self.config().deadline);
-        let call = Call { function: Arc::clone(function), head, body, accepted, deadline, reply };
-        self.workers.submit(Work::Call(Box::new(call)))?;
-        match answer.await {
-            Ok(Ok(reply)) => Ok(reply.map(Either::Right)),
-            Ok(Err(Refusal { status, detail, retry_after })) => {
+        let (deadline, cancellation) = (patience.deadline, Cancellation::default());
+        let pending = cancellation.clone();
+        let call = Call { function: Arc::clone(function), head, body, accepted, deadline, reply, cancellation };
+        let refuse = |refusal: &Refusal| {
+            if let Some(limit) = ModelLimit::of_refusal(refusal) {
+                counters.hit(limit);
+            }
+            refused(refusal, deadline)
+        };
+        let lane = lane(&function.lane)?;
+        let ticket = self.workers.submit(lane, accepted + deadline, Work::Call(Box::new(call)));
+        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
+        match pending.answer(answer, patience).await {
+            Answer::Given(Ok(reply)) => Ok(reply.map(Either::Right)),
+            Answer::Given(Err(function_call::Refusal { status, detail, retry_after })) => {
                 let mut reply = problem_details(status, &detail);
                 if let Some(seconds) = retry_after {
                     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
                 }
                 Ok(reply)
             }
-            Err(_) => Err(Error::Internal("the call was lost".to_owned())),
+            Answer::Refused(refusal) => {
+                counters.fail.add(accepted.elapsed());
+                Err(refuse(&refusal))
+            }
+            Answer::Lost => Err(Error::Internal("the call was lost".to_owned())),
         }
+    }
+
+    /// How long a request may wait and take: no longer than its client waits, where that says so. And what it may hold.
+    fn patience(&self, terms: &ArcSwap<Terms>, waits: Option<Duration>) -> (Patience, Limits) {
+        let (config, terms) = (self.config.load(), terms.load());
+        let deadline = terms.deadline.unwrap_or(config.deadline);
+        let deadline = waits.map_or(deadline, |waits| waits.min(deadline));
+        (Patience { queue: terms.queue_deadline.or(config.queue_deadline), deadline }, config.request.clone())
     }
 
     async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
@@ -237,6 +300,11 @@ impl Service {
             }
         }
     }
+}
+
+/// The lane of what is served.
+fn lane(lane: &OnceLock<LaneId>) -> Result<LaneId, Error> {
+    lane.get().copied().ok_or_else(|| Error::Internal("a model without a lane".to_owned()))
 }
 
 /// The bytes of a request's line and headers, as HTTP/1.1 writes them.

@@ -1,18 +1,20 @@
 //! One inference, on a worker's thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use samara_admission::Refusal;
 use samara_protocol::{Error, InferHead, InferResponse, Limits, ModelMetadata, decode, encode};
-use samara_runtime::{InferError, Instance};
+use samara_runtime::{Cancellation, InferError, Instance};
 use tokio::sync::oneshot;
 
+use crate::deadline;
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
+use crate::workers::{Context, RETRY_AFTER};
 
 /// `Inference-Header-Content-Length`, of the protocol's binary form.
 pub const INFERENCE_HEADER_CONTENT_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -28,48 +30,8 @@ pub struct Job {
     /// What a request may hold.
     pub limits: Limits,
     pub reply: oneshot::Sender<Result<InferResponse, Error>>,
-}
-
-/// What every worker has.
-pub struct Shop {
-    /// When a client that was refused may try again, in seconds.
-    pub retry_after: u32,
-    pub places: Arc<Places>,
-}
-
-/// How many inferences may run at the same time.
-pub struct Places {
-    limit: u32,
-    taken: AtomicU32,
-}
-
-/// A place that is taken, until this is dropped.
-pub struct Place<'a>(&'a Places);
-
-impl Places {
-    pub fn new(limit: u32) -> Places {
-        Places { limit, taken: AtomicU32::new(0) }
-    }
-
-    /// How many there are.
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-
-    pub fn take(&self) -> Result<Place<'_>, InferError> {
-        let place = Place(self);
-        if self.taken.fetch_add(1, Ordering::Relaxed) < self.limit {
-            Ok(place)
-        } else {
-            Err(InferError::Instances { limit: self.limit })
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Says that nobody waits any more.
+    pub cancellation: Cancellation,
 }
 
 /// What a job leaves behind.
@@ -81,8 +43,16 @@ pub enum Outcome {
 }
 
 impl Job {
+    /// Tells the client that its request lost its place.
+    pub fn refuse(self, refusal: &Refusal) {
+        if let Some(limit) = ModelLimit::of_refusal(refusal) {
+            self.served.counters.hit(limit);
+        }
+        let _ = self.reply.send(Err(refused(refusal, self.deadline)));
+    }
+
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Instance>, shop: &Shop) -> Outcome {
+    pub fn run(self, instance: Option<Instance>, context: &Context) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
@@ -91,7 +61,7 @@ impl Job {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let result = self.answer(&mut instance, started, waited, shop);
+        let result = self.answer(&mut instance, started, waited, context);
         let taken = self.accepted.elapsed();
         match &result {
             Ok(_) => counters.success.add(taken),
@@ -110,7 +80,7 @@ impl Job {
         instance: &mut Option<Instance>,
         started: Instant,
         waited: Duration,
-        shop: &Shop,
+        context: &Context,
     ) -> Result<InferResponse, Error> {
         let model = self.served.model.metadata();
         let counters = &self.served.counters;
@@ -130,24 +100,32 @@ impl Job {
                 counters.hit(limit);
                 tracing::warn!(model = model.name, %error, "an inference failed");
             }
-            refusal(error, shop.retry_after)
+            refusal(error, RETRY_AFTER)
         };
-        let deadline = self.deadline;
+        let deadline = match request.timeout {
+            None => self.deadline,
+            Some(timeout) => self.deadline.min(deadline::from_microseconds(timeout)),
+        };
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
         let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
+        // The deadline that the client knows is the whole one.
+        let overdue = |error: InferError| match error {
+            InferError::Deadline { .. } => InferError::Deadline { deadline },
+            error => error,
+        };
         // Freed before the reply is handed over: whoever gets it may ask again at once.
-        let _place = shop.places.take().map_err(explain)?;
+        let _place = context.places.take().map_err(explain)?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
         let instance = match instance {
             Some(instance) => instance,
-            None => instance.insert(self.served.model.instantiate().map_err(explain)?),
+            None => {
+                let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
+                instance.insert(fresh.map_err(overdue).map_err(explain)?)
+            }
         };
-        let outputs = instance.infer_within(&request.inputs, &names, remaining).map_err(|error| match error {
-            // The deadline that the client knows is the whole one.
-            InferError::Deadline { .. } => explain(InferError::Deadline { deadline }),
-            error => explain(error),
-        })?;
+        let outputs = instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
+        let outputs = outputs.map_err(overdue).map_err(explain)?;
         let inferred = Instant::now();
         counters.compute_infer.add(inferred - decoded);
         counters.inferred(items(model, &request.inputs[..]));
@@ -164,6 +142,20 @@ fn items(model: &ModelMetadata, inputs: &[samara_protocol::InputTensor<'_>]) -> 
     match inputs.first().and_then(|input| input.shape.first()) {
         Some(&size) if dynamic => size,
         _ => 1,
+    }
+}
+
+/// What a client is told whose request does not run.
+pub fn refused(refusal: &Refusal, deadline: Duration) -> Error {
+    match refusal {
+        Refusal::Expired => {
+            let deadline = deadline.as_millis();
+            Error::DeadlineExceeded(format!("the request's deadline of {deadline} ms has passed before it could run"))
+        }
+        other => Error::Unavailable {
+            message: other.to_string(),
+            retry_after: other.retry_after_seconds().unwrap_or(RETRY_AFTER),
+        },
     }
 }
 

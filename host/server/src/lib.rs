@@ -1,8 +1,9 @@
 //! Serves models over HTTP: the Open Inference Protocol v2.
 //!
 //! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its body and
-//! finds its route; `workers` has a bounded queue of inferences and the threads that run them, never the
-//! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
+//! finds its route; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
+//! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
+//! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
 //! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
 //! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, and `control`
@@ -14,6 +15,7 @@ mod body;
 mod config;
 mod connection;
 mod control;
+mod deadline;
 mod error;
 mod function_call;
 mod functions;
@@ -21,6 +23,8 @@ mod graphs;
 mod http;
 mod inference;
 mod linger;
+mod pending;
+mod places;
 mod repository;
 mod statistics;
 mod workers;

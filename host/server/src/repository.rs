@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use samara_admission::LaneId;
 use samara_protocol::Error;
 use samara_runtime::{CodeOrigin, Model, Runtime};
 
@@ -27,6 +28,8 @@ pub struct Served {
     /// The file that it came from.
     pub path: PathBuf,
     pub(crate) terms: ArcSwap<Terms>,
+    /// Where its requests wait; set when the server starts.
+    pub(crate) lane: OnceLock<LaneId>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -70,8 +73,8 @@ impl Repository {
                 second: path.to_owned(),
             });
         }
-        let (terms, counters) = Default::default();
-        versions.push(Arc::new(Served { model, path: path.to_owned(), terms, counters }));
+        let (terms, lane, counters) = Default::default();
+        versions.push(Arc::new(Served { model, path: path.to_owned(), terms, lane, counters }));
         versions.sort_by(|a, b| compare_versions(&a.model.metadata().version, &b.model.metadata().version));
         Ok(())
     }
@@ -93,6 +96,11 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// The versions of each model, oldest first.
+    pub(crate) fn by_model(&self) -> impl Iterator<Item = &[Arc<Served>]> {
+        self.models.values().map(Vec::as_slice)
     }
 
     /// All models in all versions, by name, oldest first.

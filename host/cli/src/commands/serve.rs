@@ -83,6 +83,7 @@ fn config(node: &Node) -> Config {
     config.workers = node.workers;
     config.instances = node.instances;
     config.queue = node.queue;
+    config.queue_deadline = node.queue_deadline;
     config.deadline = node.deadline;
     config.request = Limits::default().with_max_body_bytes(node.max_body_bytes).with_max_elements(node.max_elements);
     config.max_header_bytes = node.max_header_bytes;

@@ -63,8 +63,9 @@ listen = 8080
 memory_mib = "1024"
 
 [model.m]
-deadline = 5
+deadlines_ms = 5
 deadline_ms = 0
+weight = -1
 
 [[function]]
 model = "m.wasm"
@@ -84,13 +85,14 @@ name = ""
         "3:9: expected a whole number from 1 to 1000000, found -1",
         "4:10: invalid type: integer `8080`, expected socket address",
         "5:14: invalid type: string \"1024\", expected a whole number from 1 to 4096",
-        "8:1: unknown key \"deadline\": did you mean \"deadline_ms\"?",
+        "8:1: unknown key \"deadlines_ms\": did you mean \"deadline_ms\"?",
         "9:15: expected a whole number from 1 to 86400000, found 0",
-        "11:1: missing field `component`",
-        "16:9: the route \"classify\" is none: expected a path such as /classify, or /classify/... for everything below \
+        "10:10: expected a whole number from 1 to 1000, found -1",
+        "12:1: missing field `component`",
+        "17:9: the route \"classify\" is none: expected a path such as /classify, or /classify/... for everything below \
          it too",
-        "19:8: a graph's name is empty",
-        "21:2: unknown key \"functoin\": did you mean \"function\"?",
+        "20:8: a graph's name is empty",
+        "22:2: unknown key \"functoin\": did you mean \"function\"?",
     ];
     assert_eq!(found, expected);
 }
