@@ -111,7 +111,7 @@ impl<T> Scheduler<T> {
 
     /// The request whose turn it is, if one may run now.
     pub fn take(&mut self, now: Instant) -> Option<Taken<T>> {
-        if self.free() == 0 {
+        if self.free() == 0 || self.waiting == 0 {
             return None;
         }
         let eligible =

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
+use samara_configuration::LogFormat;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -26,9 +27,13 @@ pub fn start() {
 
 impl Log {
     /// Starts the log of a server.
-    pub fn start(text: &str) -> Result<Log> {
+    pub fn start(text: &str, format: LogFormat) -> Result<Log> {
         let (layer, handle) = reload::Layer::new(filter(text)?);
-        tracing_subscriber::registry().with(lines().with_filter(layer)).init();
+        let lines = match format {
+            LogFormat::Text => lines().boxed(),
+            LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        };
+        tracing_subscriber::registry().with(lines.with_filter(layer)).init();
         Ok(Log { filter: handle })
     }
 

@@ -25,7 +25,7 @@ pub enum Command {
     /// Compile an ONNX model into a WASI component that carries the optimised model, or has its host run it.
     Compile(CompileOptions),
     /// Serve components over HTTP: the Open Inference Protocol v2, each request in a fresh instance.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Look at what configures `samara serve`.
     Config(ConfigOptions),
     /// Run a component once, on tensors from files.

@@ -9,6 +9,16 @@ use serde::{Deserialize, Deserializer, de};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
 
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Ratio(f64);
+
+/// Why a number is no [`Ratio`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a number from 0 to 1, found {0}")]
+pub struct NoRatio(String);
+
 /// Why a number is not within its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a whole number from {min} to {max}, found {found}")]
@@ -80,9 +90,44 @@ impl<const MIN: u64, const MAX: u64> fmt::Display for Bounded<MIN, MAX> {
     }
 }
 
+// === impl Ratio ===
+
+impl Ratio {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Ratio {
+    type Error = NoRatio;
+
+    fn try_from(number: f64) -> Result<Ratio, NoRatio> {
+        if (0.0..=1.0).contains(&number) { Ok(Ratio(number)) } else { Err(NoRatio(number.to_string())) }
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = NoRatio;
+
+    fn from_str(text: &str) -> Result<Ratio, NoRatio> {
+        text.parse::<f64>().map_err(|_| NoRatio(format!("{text:?}"))).and_then(Ratio::try_from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ratio_is_a_number_from_0_to_1() {
+        assert_eq!("0.25".parse::<Ratio>().unwrap().get(), 0.25);
+        for text in ["-0.1", "1.5", "NaN", "half", ""] {
+            let error = text.parse::<Ratio>().unwrap_err().to_string();
+            assert!(error.starts_with("expected a number from 0 to 1, found "), "{error}");
+        }
+    }
 
     #[test]
     fn only_what_is_within_the_bounds_is_a_number() {

@@ -12,8 +12,8 @@ mod node;
 mod problem;
 mod section;
 
-pub use bounded::{Bounded, OutOfBounds};
-pub use node::{Cache, Milliseconds, Node, NodeSettings};
+pub use bounded::{Bounded, NoRatio, OutOfBounds, Ratio};
+pub use node::{Cache, LogFormat, Milliseconds, Node, NodeSettings};
 pub use problem::{ConfigurationError, Problem};
 pub use section::Function;
 

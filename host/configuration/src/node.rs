@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::Bounded;
+use crate::{Bounded, Ratio};
 
 /// A time in milliseconds, of a day at most.
 pub type Milliseconds = Bounded<1, 86_400_000>;
@@ -90,6 +90,29 @@ pub struct NodeSettings {
     /// What to log: a level, or levels by module, as in samara_server=debug,info [default: info].
     #[arg(long, env = "SAMARA_LOG", hide_env_values = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// How to log [default: text].
+    #[arg(long, env = "SAMARA_LOG_FORMAT", hide_env_values = true, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Log each request to a model or function, with its id.
+    #[arg(
+        long,
+        env = "SAMARA_LOG_REQUESTS",
+        hide_env_values = true,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub log_requests: Option<bool>,
+    /// Another address and port for /metrics, which Prometheus reads [default: where all else is served].
+    #[arg(long, env = "SAMARA_METRICS_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// The collector that traces go to, by OTLP over HTTP, as in http://localhost:4318 [default: no traces].
+    #[arg(long, env = "SAMARA_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// The part of requests that are traced, from 0 to 1, of those that come without a trace of their own [default: 1].
+    #[arg(long, env = "SAMARA_TRACE_RATIO", hide_env_values = true, value_name = "PART")]
+    pub trace_ratio: Option<Ratio>,
 }
 
 /// What holds for the node, each thing said or at its default.
@@ -130,6 +153,27 @@ pub struct Node {
     pub nn_load: bool,
     /// What to log.
     pub log: String,
+    /// How to log.
+    pub log_format: LogFormat,
+    /// Whether each request is logged.
+    pub log_requests: bool,
+    /// Where metrics are told, if not where all else is served.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The collector that traces go to.
+    pub otlp_endpoint: Option<String>,
+    /// The part of requests that are traced.
+    pub trace_ratio: f64,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// Where machine code is kept.
@@ -169,6 +213,11 @@ impl NodeSettings {
             ort_dylib: self.ort_dylib.or(below.ort_dylib),
             nn_load: self.nn_load.or(below.nn_load),
             log: self.log.or(below.log),
+            log_format: self.log_format.or(below.log_format),
+            log_requests: self.log_requests.or(below.log_requests),
+            metrics_listen: self.metrics_listen.or(below.metrics_listen),
+            otlp_endpoint: self.otlp_endpoint.or(below.otlp_endpoint),
+            trace_ratio: self.trace_ratio.or(below.trace_ratio),
         }
     }
 
@@ -212,6 +261,11 @@ impl NodeSettings {
             ort_dylib: self.ort_dylib,
             nn_load: self.nn_load.unwrap_or(false),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: self.log_format.unwrap_or_default(),
+            log_requests: self.log_requests.unwrap_or(false),
+            metrics_listen: self.metrics_listen,
+            otlp_endpoint: self.otlp_endpoint,
+            trace_ratio: self.trace_ratio.map_or(1.0, Ratio::get),
         }
     }
 }
@@ -235,6 +289,10 @@ impl Node {
             ("cache_dir", self.cache != other.cache),
             ("ort_dylib", self.ort_dylib != other.ort_dylib),
             ("nn_load", self.nn_load != other.nn_load),
+            ("log_format", self.log_format != other.log_format),
+            ("metrics_listen", self.metrics_listen != other.metrics_listen),
+            ("otlp_endpoint", self.otlp_endpoint != other.otlp_endpoint),
+            ("trace_ratio", self.trace_ratio != other.trace_ratio),
         ];
         fixed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -92,6 +92,8 @@ fn the_annotated_example_is_right_and_complete() {
         no_cache: None,
         ort_dylib: None,
         queue_deadline_ms: None,
+        metrics_listen: None,
+        otlp_endpoint: None,
         ..settings.node
     };
     assert_eq!(said.resolve(), defaults);

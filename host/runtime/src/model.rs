@@ -1,5 +1,6 @@
 //! A loaded model.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -173,6 +174,12 @@ impl Model {
     /// Where its machine code came from.
     pub fn origin(&self) -> CodeOrigin {
         self.inner.origin
+    }
+
+    /// Where its machine code is mapped, as addresses.
+    pub fn image(&self) -> Range<usize> {
+        let image = self.inner.component.instance_pre().component().image_range();
+        image.start.addr()..image.end.addr()
     }
 
     /// Makes a fresh instance, whose memory is as it was when the model was compiled.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use samara_admission::LaneLimits;
 use samara_protocol::Limits;
+use samara_telemetry::TraceConfig;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -31,6 +32,12 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
+    /// Where metrics are told; absent for `/metrics` where all else is served.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where traces go; absent for none.
+    pub traces: Option<TraceConfig>,
+    /// Whether each request to a model or function is logged.
+    pub log_requests: bool,
 }
 
 /// What holds for one model or function alone, where it is not to be what holds for the server.
@@ -82,6 +89,9 @@ impl Default for Config {
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            metrics_listen: None,
+            traces: None,
+            log_requests: false,
         }
     }
 }

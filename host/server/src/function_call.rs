@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use samara_admission::Refusal as Refused;
 use samara_handler::{HandleError, Reply, Request};
 use samara_runtime::Cancellation;
+use samara_telemetry::{RequestId, Stage, Stages, Trace};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -29,6 +30,9 @@ pub struct Call {
     pub reply: oneshot::Sender<Result<Reply, Refusal>>,
     /// Says that nobody waits any more.
     pub cancellation: Cancellation,
+    pub id: RequestId,
+    /// Present while traces are on.
+    pub trace: Option<Arc<Trace>>,
 }
 
 /// Why a call has no reply of its own: what the client is told instead.
@@ -54,7 +58,7 @@ impl Call {
             if let Some(limit) = limit(&error) {
                 counters.hit(limit);
             }
-            tracing::warn!(function = self.function.name, %error, "a function failed");
+            tracing::warn!(function = self.function.name, request_id = %self.id, %error, "a function failed");
             refusal(&error, RETRY_AFTER)
         };
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
@@ -109,8 +113,18 @@ impl Call {
                 handled.await;
             }
         });
-        counters.compute_infer.add(started.elapsed());
+        let ended = Instant::now();
+        counters.compute_infer.add(ended - started);
         counters.inferred(1);
+        let mut stages = Stages::default();
+        stages.note(Stage::Queue, self.accepted, started);
+        stages.note(Stage::Infer, started, ended);
+        if let Some(series) = self.function.series.get() {
+            series.measure(&stages);
+        }
+        if let Some(trace) = &self.trace {
+            trace.add(&stages);
+        }
     }
 
     /// Tells the client that its request lost its place.

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use samara_admission::LaneId;
 use samara_handler::Handler;
+use samara_telemetry::{Series, Subject};
 
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
@@ -29,6 +30,8 @@ pub struct Function {
     pub(crate) terms: ArcSwap<Terms>,
     /// Where its requests wait; set when the server starts.
     pub(crate) lane: OnceLock<LaneId>,
+    /// What is measured of its requests; set when the server starts.
+    pub(crate) series: OnceLock<Series>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -58,8 +61,8 @@ impl Functions {
             return Err(ServeError::DuplicateRoute { route, first, second });
         }
         let terms = ArcSwap::from_pointee(terms);
-        let (lane, counters) = Default::default();
-        let function = Function { route, name: name.to_owned(), handler, terms, lane, counters };
+        let (lane, series, counters) = Default::default();
+        let function = Function { route, name: name.to_owned(), handler, terms, lane, series, counters };
         self.routes.push(Arc::new(function));
         self.routes.sort_by_key(|function| {
             let FunctionRoute { path, below } = &function.route;
@@ -79,9 +82,23 @@ impl Functions {
     }
 }
 
+// === impl Function ===
+
+impl Function {
+    /// What it is in metrics.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::Function(self.name.clone())
+    }
+}
+
 // === impl FunctionRoute ===
 
 impl FunctionRoute {
+    /// The path, without what says that everything below it is served too.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn matches(&self, path: &str) -> bool {
         match path.strip_prefix(&self.path) {
             Some("") => true,

@@ -1,8 +1,8 @@
 //! Requests and replies as HTTP has them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,41 +12,40 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
-use samara_admission::{LaneId, Refusal};
 use samara_nn::{Graph, Registry};
 use samara_protocol::repository::{self as bodies, IndexEntry};
-use samara_protocol::{Error, InferResponse, Limits, Route};
-use samara_runtime::Cancellation;
-use tokio::sync::oneshot;
+use samara_protocol::{Error, InferResponse, Route};
+use samara_telemetry::{Metrics, RequestId, Tracer};
 
 use crate::body;
-use crate::deadline;
-use crate::function_call::{self, Call};
 use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
-use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job, refused};
-use crate::pending::{Answer, Patience, Pending};
+use crate::inference::INFERENCE_HEADER_CONTENT_LENGTH;
 use crate::repository::Served;
-use crate::statistics::{ModelCounters, ModelLimit, ServerCounters};
-use crate::workers::{Work, Workers};
+use crate::statistics::{ModelCounters, ServerCounters};
+use crate::workers::Workers;
 use crate::{Config, Repository, ServeError, Terms};
 
 /// What answers requests.
 pub struct Service {
     config: ArcSwap<Config>,
     pub counters: ServerCounters,
-    repository: Repository,
-    functions: Functions,
+    pub(crate) repository: Repository,
+    pub(crate) functions: Functions,
     graphs: Arc<Registry>,
-    workers: Workers,
+    pub(crate) workers: Workers,
+    pub(crate) metrics: Metrics,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// The body of a reply: all of it, or what a function is about to write.
-type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
+pub type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
 
-type Reply = Response<ReplyBody>;
+pub type Reply = Response<ReplyBody>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Where the metrics are.
+pub const METRICS_PATH: &str = "/metrics";
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl Service {
@@ -56,7 +55,17 @@ impl Service {
         functions: Functions,
         graphs: Arc<Registry>,
         workers: Workers,
+        tracer: Option<Tracer>,
     ) -> Service {
+        let metrics = Metrics::new();
+        for served in repository.models() {
+            let series = metrics.series(&served.subject());
+            series.measure_cold(served.loaded.0, served.loaded.1);
+            let _ = served.series.set(series);
+        }
+        for function in functions.iter() {
+            let _ = function.series.set(metrics.series(&function.subject()));
+        }
         // A model's versions share a lane, as they are alternatives to each other.
         for versions in repository.by_model() {
             let limits = versions.first().map(|served| served.terms.load().lane(&config)).unwrap_or_default();
@@ -69,7 +78,7 @@ impl Service {
             let _ = function.lane.set(workers.admission.add(function.terms.load().lane(&config)));
         }
         let config = ArcSwap::from_pointee(config);
-        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers }
+        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers, metrics, tracer }
     }
 
     /// What holds now.
@@ -112,9 +121,19 @@ impl Service {
     }
 
     /// Answers a request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Reply {
-        let version = request.version();
-        let (head, body) = request.into_parts();
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Reply {
+        let began = Instant::now();
+        let (mut head, body) = request.into_parts();
+        let id = RequestId::of(&head.headers);
+        // Functions see it too.
+        head.headers.insert(RequestId::HEADER, id.value());
+        let mut reply = self.respond(began, &id, head, body).await;
+        reply.headers_mut().insert(RequestId::HEADER, id.value());
+        reply
+    }
+
+    async fn respond(self: &Arc<Self>, began: Instant, id: &RequestId, head: Parts, body: Incoming) -> Reply {
+        let version = head.version;
         let size = head_bytes(&head);
         let allowed = self.config().max_header_bytes;
         if size > allowed {
@@ -122,17 +141,27 @@ impl Service {
             let message = format!("the request's line and headers have {size} bytes, expected at most {allowed}");
             return refuse(&Error::HeadersTooLarge(message), version);
         }
+        if head.uri.path() == METRICS_PATH && self.config().metrics_listen.is_none() {
+            return self.tell_metrics(&head.method).await.unwrap_or_else(|error| refuse(&error, version));
+        }
         if let Some(function) = self.functions.find(head.uri.path()) {
-            return match self.call(function, head, body).await {
+            let call = async |tags, head| match self.call(function, tags, head, body).await {
                 Ok(reply) => reply,
                 Err(error) => problem(&error, version),
             };
+            return self.tell(function.series.get(), began, id, head, call).await;
         }
-        let route = Route::parse(head.method.as_str(), head.uri.path());
-        let reply = match route {
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let reply = match Route::parse(method.as_str(), uri.path()) {
             Err(error) => Err(error),
-            Ok(Route::Infer { name, version }) => match self.repository.find(&name, version.as_deref()) {
-                Ok(served) => self.infer(served, head.headers, body).await,
+            Ok(Route::Infer { name, version: of_model }) => match self.repository.find(&name, of_model.as_deref()) {
+                Ok(served) => {
+                    let infer = async |tags, head: Parts| {
+                        let reply = self.infer(served, tags, head.headers, body).await;
+                        reply.unwrap_or_else(|error| refuse(&error, version))
+                    };
+                    return self.tell(served.series.get(), began, id, head, infer).await;
+                }
                 Err(error) => Err(error),
             },
             Ok(Route::RepositoryIndex) => self.index(&head.headers, body).await,
@@ -141,79 +170,11 @@ impl Service {
         reply.unwrap_or_else(|error| refuse(&error, version))
     }
 
-    async fn infer(&self, served: &Arc<Served>, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
-        let counters = &served.counters;
-        let waits = deadline::of_headers(&headers)?;
-        let body = self.read(&headers, body, Some(counters)).await?;
-        // The deadline is the inference's: how long the body may take has a limit of its own.
-        let accepted = Instant::now();
-        let waits = waits.into_iter().chain(deadline::of_body(&headers, &body)).min();
-        let (patience, limits) = self.patience(&served.terms, waits);
-        let (reply, answer) = oneshot::channel();
-        let (deadline, cancellation) = (patience.deadline, Cancellation::default());
-        let pending = cancellation.clone();
-        let job = Job { served: Arc::clone(served), headers, body, accepted, deadline, limits, reply, cancellation };
-        let refuse = |refusal: &Refusal| {
-            if let Some(limit) = ModelLimit::of_refusal(refusal) {
-                counters.hit(limit);
-            }
-            refused(refusal, deadline)
-        };
-        let lane = lane(&served.lane)?;
-        let ticket = self.workers.submit(lane, accepted + deadline, Work::Infer(Box::new(job)));
-        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
-        match pending.answer(answer, patience).await {
-            Answer::Given(response) => response.map(tensors),
-            Answer::Refused(refusal) => {
-                counters.fail.add(accepted.elapsed());
-                Err(refuse(&refusal))
-            }
-            Answer::Lost => Err(Error::Internal("the inference was lost".to_owned())),
+    /// Sends what is left of the traces.
+    pub fn flush(&self) {
+        if let Some(tracer) = &self.tracer {
+            tracer.flush();
         }
-    }
-
-    async fn call(&self, function: &Arc<Function>, head: Parts, body: Incoming) -> Result<Reply, Error> {
-        let counters = &function.counters;
-        let waits = deadline::of_headers(&head.headers)?;
-        let body = self.read(&head.headers, body, Some(counters)).await?;
-        let accepted = Instant::now();
-        let (patience, _) = self.patience(&function.terms, waits);
-        let (reply, answer) = oneshot::channel();
-        let (deadline, cancellation) = (patience.deadline, Cancellation::default());
-        let pending = cancellation.clone();
-        let call = Call { function: Arc::clone(function), head, body, accepted, deadline, reply, cancellation };
-        let refuse = |refusal: &Refusal| {
-            if let Some(limit) = ModelLimit::of_refusal(refusal) {
-                counters.hit(limit);
-            }
-            refused(refusal, deadline)
-        };
-        let lane = lane(&function.lane)?;
-        let ticket = self.workers.submit(lane, accepted + deadline, Work::Call(Box::new(call)));
-        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
-        match pending.answer(answer, patience).await {
-            Answer::Given(Ok(reply)) => Ok(reply.map(Either::Right)),
-            Answer::Given(Err(function_call::Refusal { status, detail, retry_after })) => {
-                let mut reply = problem_details(status, &detail);
-                if let Some(seconds) = retry_after {
-                    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-                }
-                Ok(reply)
-            }
-            Answer::Refused(refusal) => {
-                counters.fail.add(accepted.elapsed());
-                Err(refuse(&refusal))
-            }
-            Answer::Lost => Err(Error::Internal("the call was lost".to_owned())),
-        }
-    }
-
-    /// How long a request may wait and take: no longer than its client waits, where that says so. And what it may hold.
-    fn patience(&self, terms: &ArcSwap<Terms>, waits: Option<Duration>) -> (Patience, Limits) {
-        let (config, terms) = (self.config.load(), terms.load());
-        let deadline = terms.deadline.unwrap_or(config.deadline);
-        let deadline = waits.map_or(deadline, |waits| waits.min(deadline));
-        (Patience { queue: terms.queue_deadline.or(config.queue_deadline), deadline }, config.request.clone())
     }
 
     async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
@@ -266,7 +227,7 @@ impl Service {
     }
 
     /// Reads a body, no more of it than is allowed and for no longer.
-    async fn read(
+    pub(crate) async fn read(
         &self,
         headers: &HeaderMap,
         body: Incoming,
@@ -300,11 +261,6 @@ impl Service {
             }
         }
     }
-}
-
-/// The lane of what is served.
-fn lane(lane: &OnceLock<LaneId>) -> Result<LaneId, Error> {
-    lane.get().copied().ok_or_else(|| Error::Internal("a model without a lane".to_owned()))
 }
 
 /// The bytes of a request's line and headers, as HTTP/1.1 writes them.
@@ -341,14 +297,14 @@ fn statistics(
     bodies::statistics(&rows, &function_rows, &graph_rows, server_limits)
 }
 
-fn json(body: Vec<u8>) -> Reply {
+pub fn json(body: Vec<u8>) -> Reply {
     let mut reply = Response::new(Either::Left(Full::from(body)));
     reply.headers_mut().insert(CONTENT_TYPE, JSON);
     reply
 }
 
 /// What is wrong, as functions say it: problem details, RFC 9457.
-fn problem_details(status: StatusCode, detail: &str) -> Reply {
+pub fn problem_details(status: StatusCode, detail: &str) -> Reply {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
     let mut reply = json(body.to_string().into_bytes());
@@ -366,7 +322,7 @@ fn problem(error: &Error, version: Version) -> Reply {
     reply
 }
 
-fn tensors(response: InferResponse) -> Reply {
+pub fn tensors(response: InferResponse) -> Reply {
     let mut reply = Response::new(Either::Left(Full::from(response.body)));
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
@@ -379,7 +335,8 @@ fn tensors(response: InferResponse) -> Reply {
     reply
 }
 
-fn refuse(error: &Error, version: Version) -> Reply {
+/// What a client is told whose request is refused.
+pub fn refuse(error: &Error, version: Version) -> Reply {
     let mut reply = json(error.body());
     *reply.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();

@@ -1,6 +1,7 @@
 //! One inference, on a worker's thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName}
 use samara_admission::Refusal;
 use samara_protocol::{Error, InferHead, InferResponse, Limits, ModelMetadata, decode, encode};
 use samara_runtime::{Cancellation, InferError, Instance};
+use samara_telemetry::{ColdStep, Existing, RequestId, Series, Stage, Stages, Trace};
 use tokio::sync::oneshot;
 
 use crate::deadline;
@@ -32,14 +34,23 @@ pub struct Job {
     pub reply: oneshot::Sender<Result<InferResponse, Error>>,
     /// Says that nobody waits any more.
     pub cancellation: Cancellation,
+    pub id: RequestId,
+    /// Present while traces are on.
+    pub trace: Option<Arc<Trace>>,
+}
+
+/// An instance, counted among those that exist.
+pub struct Counted {
+    instance: Instance,
+    _existing: Option<Existing>,
 }
 
 /// What a job leaves behind.
 pub enum Outcome {
     /// The reply has been handed over. An instance that ran is used up.
-    Done(Option<Instance>),
+    Done(Option<Counted>, Stages),
     /// Nobody waited for a reply, so nothing ran.
-    Abandoned(Option<Instance>),
+    Abandoned(Option<Counted>),
 }
 
 impl Job {
@@ -52,7 +63,7 @@ impl Job {
     }
 
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Instance>, context: &Context) -> Outcome {
+    pub fn run(self, instance: Option<Counted>, context: &Context) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
@@ -61,7 +72,9 @@ impl Job {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let result = self.answer(&mut instance, started, waited, context);
+        let mut stages = Stages::default();
+        stages.note(Stage::Queue, self.accepted, started);
+        let result = self.answer(&mut instance, &mut stages, started, waited, context);
         let taken = self.accepted.elapsed();
         match &result {
             Ok(_) => counters.success.add(taken),
@@ -72,12 +85,24 @@ impl Job {
         }
         // If nobody waits any more, the reply is for nobody.
         let _ = self.reply.send(result);
-        Outcome::Done(instance)
+        Outcome::Done(instance, stages)
+    }
+
+    /// Measures a step of a cold start, if it is taken for the first time.
+    fn cold(&self, step: ColdStep, time: Duration) {
+        let warm = &self.served.warm[usize::from(step == ColdStep::FirstInference)];
+        if !warm.load(Ordering::Relaxed)
+            && !warm.swap(true, Ordering::Relaxed)
+            && let Some(series) = self.served.series.get()
+        {
+            series.measure_cold(step, time);
+        }
     }
 
     fn answer(
         &self,
-        instance: &mut Option<Instance>,
+        instance: &mut Option<Counted>,
+        stages: &mut Stages,
         started: Instant,
         waited: Duration,
         context: &Context,
@@ -93,12 +118,13 @@ impl Job {
         };
         let request = decode(&head, &self.body, model, &self.limits)?;
         let decoded = Instant::now();
+        stages.note(Stage::Parse, started, decoded);
         counters.compute_input.add(decoded - started);
 
         let explain = |error: InferError| {
             if let Some(limit) = ModelLimit::of(&error) {
                 counters.hit(limit);
-                tracing::warn!(model = model.name, %error, "an inference failed");
+                tracing::warn!(model = model.name, request_id = %self.id, %error, "an inference failed");
             }
             refusal(error, RETRY_AFTER)
         };
@@ -120,19 +146,38 @@ impl Job {
         let instance = match instance {
             Some(instance) => instance,
             None => {
+                let began = Instant::now();
                 let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
-                instance.insert(fresh.map_err(overdue).map_err(explain)?)
+                let fresh = Counted::new(fresh.map_err(overdue).map_err(explain)?, &self.served);
+                let ended = Instant::now();
+                stages.note(Stage::Instantiate, began, ended);
+                self.cold(ColdStep::Instantiate, ended - began);
+                instance.insert(fresh)
             }
         };
+        let ready = Instant::now();
+        let instance = &mut instance.instance;
         let outputs = instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
         let outputs = outputs.map_err(overdue).map_err(explain)?;
         let inferred = Instant::now();
+        stages.note(Stage::Infer, ready, inferred);
+        self.cold(ColdStep::FirstInference, inferred - ready);
         counters.compute_infer.add(inferred - decoded);
         counters.inferred(items(model, &request.inputs[..]));
 
         let response = encode(&request.plan, model, &outputs)?;
-        counters.compute_output.add(inferred.elapsed());
+        let encoded = Instant::now();
+        stages.note(Stage::Encode, inferred, encoded);
+        counters.compute_output.add(encoded - inferred);
         Ok(response)
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    pub fn new(instance: Instance, served: &Served) -> Counted {
+        Counted { instance, _existing: served.series.get().map(Series::instance) }
     }
 }
 

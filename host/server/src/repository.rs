@@ -3,13 +3,15 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use samara_admission::LaneId;
 use samara_protocol::Error;
 use samara_runtime::{CodeOrigin, Model, Runtime};
+use samara_telemetry::{ColdStep, Series, Subject};
 
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
@@ -30,7 +32,21 @@ pub struct Served {
     pub(crate) terms: ArcSwap<Terms>,
     /// Where its requests wait; set when the server starts.
     pub(crate) lane: OnceLock<LaneId>,
+    /// What is measured of its requests; set when the server starts.
+    pub(crate) series: OnceLock<Series>,
+    /// How its machine code came to be there, and how long that took.
+    pub(crate) loaded: (ColdStep, Duration),
+    /// Whether an instance has been made for a request, and whether one has been answered.
+    pub(crate) warm: [AtomicBool; 2],
     pub(crate) counters: ModelCounters,
+}
+
+impl Served {
+    /// What it is in metrics.
+    pub(crate) fn subject(&self) -> Subject {
+        let metadata = self.model.metadata();
+        Subject::Model { name: metadata.name.clone(), version: metadata.version.clone() }
+    }
 }
 
 impl Repository {
@@ -52,6 +68,10 @@ impl Repository {
     fn load_file(&mut self, runtime: &Runtime, path: &Path) -> Result<(), ServeError> {
         let start = Instant::now();
         let model = runtime.load(path).map_err(|reason| ServeError::Load { path: path.to_owned(), reason })?;
+        let loaded = match model.origin() {
+            CodeOrigin::Cache => (ColdStep::Map, start.elapsed()),
+            CodeOrigin::Compiled(_) => (ColdStep::Compile, start.elapsed()),
+        };
         let metadata = model.metadata();
         tracing::info!(
             model = metadata.name,
@@ -73,8 +93,9 @@ impl Repository {
                 second: path.to_owned(),
             });
         }
-        let (terms, lane, counters) = Default::default();
-        versions.push(Arc::new(Served { model, path: path.to_owned(), terms, lane, counters }));
+        let (terms, lane, series, warm, counters) = Default::default();
+        let path = path.to_owned();
+        versions.push(Arc::new(Served { model, path, terms, lane, series, loaded, warm, counters }));
         versions.sort_by(|a, b| compare_versions(&a.model.metadata().version, &b.model.metadata().version));
         Ok(())
     }

@@ -143,6 +143,22 @@ impl ModelCounters {
         ModelLimit::ALL.map(|limit| (limit.name(), self.limits[limit as usize].load(Ordering::Relaxed)))
     }
 
+    /// The counters that Triton's metrics have too, in the order of [`samara_telemetry::METRICS`].
+    pub fn triton(&self) -> [u64; 9] {
+        let microseconds = |durations: &[&Durations]| durations.iter().map(|sum| sum.read().ns).sum::<u64>() / 1000;
+        [
+            self.success.read().count,
+            self.fail.read().count,
+            self.inferences.load(Ordering::Relaxed),
+            self.compute_infer.read().count,
+            microseconds(&[&self.success, &self.fail]),
+            microseconds(&[&self.queue]),
+            microseconds(&[&self.compute_input]),
+            microseconds(&[&self.compute_infer]),
+            microseconds(&[&self.compute_output]),
+        ]
+    }
+
     /// All of it, in the protocol's form.
     pub fn read<'a>(&self, name: &'a str, version: &'a str, limits: &'a [(&'static str, u64)]) -> ModelStatistics<'a> {
         ModelStatistics {

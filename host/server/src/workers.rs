@@ -7,12 +7,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use samara_admission::{Admission, LaneId, NodeLimits, Refusal, Submitted, Ticket};
-use samara_runtime::Instance;
+use samara_telemetry::Stage;
 use tokio::runtime::Handle;
 
 use crate::Config;
 use crate::function_call::Call;
-use crate::inference::{Job, Outcome};
+use crate::inference::{Counted, Job, Outcome};
 use crate::places::Places;
 use crate::repository::Served;
 
@@ -95,7 +95,7 @@ struct Worker {
 
 impl Worker {
     fn run(self) {
-        let mut ready: Option<(Arc<Served>, Instance)> = None;
+        let mut ready: Option<(Arc<Served>, Counted)> = None;
         // What is done while the permit is there counts as the request's time: its reset, and making the next one ready.
         while let Some((work, _permit)) = self.admission.take() {
             let job = match work {
@@ -109,16 +109,27 @@ impl Worker {
                     continue;
                 }
             };
-            let served = Arc::clone(&job.served);
+            let (served, trace) = (Arc::clone(&job.served), job.trace.clone());
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
             let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.context)));
             match outcome {
-                Ok(Outcome::Done(instance)) => {
+                Ok(Outcome::Done(instance, mut stages)) => {
                     // The reply is on its way. This resets the slot.
-                    drop(instance);
+                    if let Some(instance) = instance {
+                        let began = Instant::now();
+                        drop(instance);
+                        stages.note(Stage::Reset, began, Instant::now());
+                    }
+                    if let Some(series) = served.series.get() {
+                        series.measure(&stages);
+                    }
+                    if let Some(trace) = trace {
+                        trace.add(&stages);
+                    }
                     if self.admission.is_idle() {
-                        ready = served.model.instantiate().ok().map(|instance| (served, instance));
+                        let fresh = served.model.instantiate().ok();
+                        ready = fresh.map(|instance| (Arc::clone(&served), Counted::new(instance, &served)));
                     }
                 }
                 Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),

@@ -13,6 +13,10 @@ impl<T> Scheduler<T> {
     pub(super) fn wait(&self, now: Instant, index: usize) -> Duration {
         let lane = &self.lanes[index];
         let (free, waiting_here) = (self.free(), lane.waiting.len());
+        // The most common case costs nothing, however many lanes there are.
+        if self.waiting < free && waiting_here < lane.free() {
+            return Duration::ZERO;
+        }
         let could_run = self.lanes.iter().map(|lane| lane.waiting.len().min(lane.free())).sum::<usize>();
         if could_run < free && waiting_here < lane.free() {
             return Duration::ZERO;

@@ -12,6 +12,7 @@ use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
 use samara_server::{Config, Control, Functions, Repository, Server};
+use samara_telemetry::TraceConfig;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +23,9 @@ use crate::{functions, graphs};
 #[derive(Serialize)]
 struct Ready<'a> {
     listen: SocketAddr,
+    /// Where metrics are told, if that is another address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_listen: Option<SocketAddr>,
     models: Vec<ReadyModel<'a>>,
     functions: Vec<ReadyFunction>,
 }
@@ -45,7 +49,7 @@ struct ReadyModel<'a> {
 pub fn run(arguments: &ServeOptions) -> Result<()> {
     let configuration = Configuration::load(&arguments.settings)?;
     let node = &configuration.node;
-    let log = Log::start(&node.log)?;
+    let log = Log::start(&node.log, node.log_format)?;
     let config = config(node);
     let mut runtime_config = RuntimeConfig::default();
     runtime_config.limits.memory_bytes = node.memory_bytes;
@@ -89,6 +93,9 @@ fn config(node: &Node) -> Config {
     config.max_header_bytes = node.max_header_bytes;
     config.header_timeout = node.header_timeout;
     config.body_timeout = node.body_timeout;
+    config.metrics_listen = node.metrics_listen;
+    config.traces = node.otlp_endpoint.clone().map(|endpoint| TraceConfig { endpoint, ratio: node.trace_ratio });
+    config.log_requests = node.log_requests;
     config
 }
 
@@ -98,7 +105,10 @@ fn reload(settings: &ServeSettings, running: &Configuration, control: &Control, 
     let terms: Vec<_> =
         fresh.functions.iter().map(|function| (function.route.clone(), function.terms.clone())).collect();
     log.set(&fresh.node.log)?;
-    control.set_up(config(&fresh.node), &fresh.models, &terms)?;
+    let mut changed = config(&fresh.node);
+    // It stays where it is until the next start, and so does what is not told there.
+    changed.metrics_listen = running.node.metrics_listen;
+    control.set_up(changed, &fresh.models, &terms)?;
     let waiting = running.fixed_changes(&fresh);
     if !waiting.is_empty() {
         tracing::warn!(keys = waiting.join(", "), "some of what has changed takes effect only at the next start");
@@ -135,7 +145,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let server = Server::bind(config(&configuration.node), repository, functions, graphs).await?;
-    announce(arguments.json, server.address()?, &models, routes)?;
+    announce(arguments.json, server.address()?, server.metrics_address()?, &models, routes)?;
     let control = server.control();
     server
         .run(async move {
@@ -158,15 +168,19 @@ async fn serve(
 fn announce(
     json: bool,
     listen: SocketAddr,
+    metrics_listen: Option<SocketAddr>,
     models: &[(String, String, std::path::PathBuf)],
     functions: Vec<ReadyFunction>,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
-        writeln!(out, "{}", serde_json::to_string(&Ready { listen, models, functions })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Ready { listen, metrics_listen, models, functions })?)?;
     } else {
         writeln!(out, "listening on http://{listen}")?;
+        if let Some(metrics) = metrics_listen {
+            writeln!(out, "metrics on http://{metrics}/metrics")?;
+        }
     }
     out.flush()?;
     Ok(())
