@@ -10,6 +10,7 @@ mod imports;
 mod isolation;
 mod nn;
 mod start;
+mod telemetry;
 
 use anyhow::Result;
 
@@ -37,5 +38,6 @@ pub const ALL: &[Measurement] = &[
     Measurement { name: "functions", title: "functions around models", run: functions::run },
     Measurement { name: "nn", title: "models that the host runs", run: nn::run },
     Measurement { name: "http", title: "throughput over HTTP", run: http::run },
+    Measurement { name: "telemetry", title: "what metrics and traces cost a request", run: telemetry::run },
     Measurement { name: "endurance", title: "memory and descriptors over 10,000 requests", run: endurance::run },
 ];

@@ -11,6 +11,7 @@ mod shape;
 use std::borrow::Cow;
 
 use self::head::Payload;
+use crate::object::Object;
 use crate::{Coding, Error, InputTensor, Limits, ModelMetadata, decompress};
 
 /// The headers of an inference request that matter, as they came.
@@ -32,6 +33,8 @@ pub struct InferHead<'a> {
 pub struct InferRequest<'a> {
     /// Every input of the model exactly once, in the model's order, whatever the request's order was.
     pub inputs: Vec<InputTensor<'a>>,
+    /// How long the client waits, in microseconds, where it says so. What is zero or less has passed.
+    pub timeout: Option<i64>,
     /// How to lay out the reply; give it to [`encode`](crate::encode).
     pub plan: ResponsePlan,
 }
@@ -92,6 +95,18 @@ pub fn decode<'a>(
     Ok(request)
 }
 
+/// How long a client waits by the parameter `timeout` of its request, in microseconds, without decoding the rest; `None`
+/// where it does not say, or the body is coded or no request.
+///
+/// `header_length` is the `Inference-Header-Content-Length`. Source: Triton's schedule policy extension.
+#[must_use]
+pub fn timeout(header_length: Option<&str>, body: &[u8]) -> Option<i64> {
+    match Payload::split(header_length, body) {
+        Ok(Payload::Json { json, .. }) => envelope::read_timeout(json),
+        _ => None,
+    }
+}
+
 fn decode_plain<'a>(
     head: &InferHead<'_>,
     body: &'a [u8],
@@ -101,6 +116,7 @@ fn decode_plain<'a>(
     match Payload::split(head.inference_header_content_length, body)? {
         Payload::Raw(data) => Ok(InferRequest {
             inputs: vec![raw::read(data, model, limits)?],
+            timeout: None,
             plan: ResponsePlan { id: None, outputs: outputs::all(model, true), coding: None },
         }),
         Payload::Json { json, binary } => {
@@ -109,6 +125,7 @@ fn decode_plain<'a>(
             let outputs = outputs::plan(&envelope, model)?;
             Ok(InferRequest {
                 inputs: inputs::read(inputs, binary, model, limits)?,
+                timeout: envelope.parameters.as_ref().and_then(|Object(parameters)| parameters.timeout),
                 plan: ResponsePlan { id: envelope.id, outputs, coding: None },
             })
         }
@@ -121,7 +138,8 @@ impl InferRequest<'_> {
     /// The same request, borrowing neither the body nor the model.
     #[must_use]
     pub fn into_owned(self) -> InferRequest<'static> {
-        InferRequest { inputs: self.inputs.into_iter().map(InputTensor::into_owned).collect(), plan: self.plan }
+        let InferRequest { inputs, timeout, plan } = self;
+        InferRequest { inputs: inputs.into_iter().map(InputTensor::into_owned).collect(), timeout, plan }
     }
 }
 

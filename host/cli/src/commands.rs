@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod compile;
+pub mod config;
 pub mod infer;
 pub mod inspect;
 pub mod link;

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use samara_artifact::{Manifest, ManifestError};
+use samara_configuration::Function;
 use samara_handler::HandlerRuntime;
 use samara_runtime::{CodeOrigin, Config, graph_of};
 use samara_server::Functions;
-
-use crate::configuration::Function;
 
 /// A function as a component, with its model if it was given one.
 pub struct Linked {
@@ -55,7 +54,7 @@ pub fn load(functions: &[Function], config: &Config) -> Result<Functions> {
     });
     // One function may ask for the graph that another brings.
     let linked = linked.collect::<Result<Vec<_>>>()?;
-    for (Function { component: path, route, reuse, .. }, linked) in functions.iter().zip(linked) {
+    for (Function { component: path, route, reuse, terms, .. }, linked) in functions.iter().zip(linked) {
         let start = Instant::now();
         let handler = runtime.load(&linked.component, *reuse).with_context(|| format!("{}", path.display()))?;
         let name = name(path);
@@ -72,7 +71,7 @@ pub fn load(functions: &[Function], config: &Config) -> Result<Functions> {
             ms = start.elapsed().as_millis(),
             "loaded"
         );
-        loaded.add(route.clone(), &name, handler)?;
+        loaded.add(route.clone(), &name, handler, terms.clone())?;
     }
     Ok(loaded)
 }

@@ -8,9 +8,15 @@ use samara_nn::{GraphSpec, Registry};
 use crate::options::NnOptions;
 
 /// Loads the graphs that have a file; the others wait for the component that asks for them.
-pub fn load(graphs: Vec<GraphSpec>, options: &NnOptions) -> Result<Arc<Registry>> {
-    let options = samara_nn::Options { ort_dylib: options.ort_dylib.clone(), allow_load: options.nn_load };
-    Ok(Arc::new(Registry::load(graphs, &options)?))
+pub fn load(graphs: Vec<GraphSpec>, options: &samara_nn::Options) -> Result<Arc<Registry>> {
+    Ok(Arc::new(Registry::load(graphs, options)?))
+}
+
+impl NnOptions {
+    /// What holds for all graphs.
+    pub fn options(&self) -> samara_nn::Options {
+        samara_nn::Options { ort_dylib: self.ort_dylib.clone(), allow_load: self.nn_load }
+    }
 }
 
 /// Checks that each graph of which settings were given is there, once all components are.

@@ -3,22 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod commands;
-mod configuration;
 mod format;
 mod functions;
 mod graphs;
+mod log;
 mod model;
 mod npy;
 mod options;
 mod template;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
-use tracing_subscriber::EnvFilter;
-
 use crate::options::{Command, Options};
+use clap::Parser;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -27,23 +24,15 @@ fn main() -> ExitCode {
     if !matches!(options.command, Command::Serve(_)) {
         sigpipe::reset();
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::builder()
-                .with_env_var("SAMARA_LOG")
-                .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-                .from_env_lossy()
-                // The libraries underneath tell their users, not ours.
-                .add_directive("tract_onnx=error".parse().unwrap_or_default())
-                .add_directive("tract_nnef=error".parse().unwrap_or_default()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    // A server logs as its configuration says, once that is known.
+    if !matches!(options.command, Command::Serve(_)) {
+        log::start();
+    }
     let done = |()| ExitCode::SUCCESS;
     let result = match options.command {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Compile(arguments) => commands::compile::run(&arguments).map(done),
+        Command::Config(arguments) => commands::config::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments).map(done),
         Command::Bench(arguments) => commands::bench::run(&arguments).map(done),
         Command::Infer(arguments) => commands::infer::run(&arguments).map(done),

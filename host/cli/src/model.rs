@@ -14,7 +14,7 @@ pub fn load(options: &ModelOptions) -> Result<(Runtime, Model)> {
     let mut config = Config::default();
     options.limits.apply(&mut config);
     options.cache.apply(&mut config);
-    config.graphs = graphs::load(options.nn.nn.clone(), &options.nn)?;
+    config.graphs = graphs::load(options.nn.nn.clone(), &options.nn.options())?;
     let runtime = Runtime::new(&config)?;
     let model = runtime.load(&options.path).with_context(|| options.path.display().to_string())?;
     graphs::check(&config.graphs)?;

@@ -1,16 +1,14 @@
 //! What the command line may say.
 
-use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use samara_artifact::Simd;
 use samara_compiler::InputShape;
+use samara_configuration::ServeSettings;
 use samara_nn::GraphSpec;
 use samara_runtime::Config;
-use samara_server::FunctionRoute;
 
 use crate::template::ProjectName;
 
@@ -27,7 +25,9 @@ pub enum Command {
     /// Compile an ONNX model into a WASI component that carries the optimised model, or has its host run it.
     Compile(CompileOptions),
     /// Serve components over HTTP: the Open Inference Protocol v2, each request in a fresh instance.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
+    /// Look at what configures `samara serve`.
+    Config(ConfigOptions),
     /// Run a component once, on tensors from files.
     Infer(InferOptions),
     /// Measure a component: fresh and reused instances, and with --profile each of its operators. Without inputs, on zeros in
@@ -89,57 +89,32 @@ pub enum Target {
 
 #[derive(Debug, Args)]
 pub struct ServeOptions {
-    /// Components of models, and directories of them [default: the current directory, unless there are functions].
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// A function to serve: a component with a handler, or a core module to be made one. Repeatable.
-    #[arg(long, value_name = "FUNCTION.wasm")]
-    pub function: Vec<PathBuf>,
-    /// The model that a function asks; the first is the first function's, and so on. None, if none asks any.
-    #[arg(long, value_name = "MODEL.wasm", requires = "function")]
-    pub model: Vec<PathBuf>,
-    /// Where a function is served: /classify, or /classify/... for everything below it too; the first is the first
-    /// function's, and so on [default: / and the function's name].
-    #[arg(long, value_name = "PATH", requires = "function")]
-    pub route: Vec<FunctionRoute>,
-    /// How many requests an instance of a function answers, one after another: only for wasi:http/handler@0.3, and at the
-    /// price that a request can find what others left behind. The first is the first function's, and so on [default: 1].
-    #[arg(long, value_name = "N", requires = "function")]
-    pub reuse: Vec<NonZeroU32>,
-    /// A file that lists functions and graphs: see `samara.toml` in the documentation.
-    #[arg(long, value_name = "samara.toml")]
-    pub config: Option<PathBuf>,
-    /// The address and port to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
     #[command(flatten)]
-    pub nn: NnOptions,
-    #[command(flatten)]
-    pub limits: LimitOptions,
-    /// Threads that run inferences [default: one for each core].
-    #[arg(long, value_name = "N")]
-    pub workers: Option<NonZeroUsize>,
-    /// Inferences that may wait for a worker before others are refused.
-    #[arg(long, default_value_t = 256, value_name = "N")]
-    pub queue: usize,
-    /// The largest body of a request, in MiB.
-    #[arg(long, default_value_t = 64, value_name = "MIB")]
-    pub max_body_mib: u64,
-    /// The most elements that one tensor of a request may have.
-    #[arg(long, default_value_t = 16 << 20, value_name = "N")]
-    pub max_elements: u64,
-    /// The largest request line with its headers, in KiB; at least 8.
-    #[arg(long, default_value_t = 32, value_name = "KIB", value_parser = clap::value_parser!(u32).range(8..))]
-    pub max_header_kib: u32,
-    /// How long a client may take to send its headers, in milliseconds.
-    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub header_timeout_ms: u64,
-    /// How long a client may take to send its body, in milliseconds.
-    #[arg(long, default_value_t = 30_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub body_timeout_ms: u64,
-    #[command(flatten)]
-    pub cache: CacheOptions,
+    pub settings: ServeSettings,
     /// Print where the server listens, and what it serves, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigOptions {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a file: name everything that is wrong with it, by line and column. Whether the files that it names are there is
+    /// not looked at.
+    Check(ConfigCheckOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigCheckOptions {
+    /// The file.
+    #[arg(value_name = "samara.toml")]
+    pub file: PathBuf,
+    /// Print what is wrong as JSON.
     #[arg(long)]
     pub json: bool,
 }

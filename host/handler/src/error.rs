@@ -60,6 +60,9 @@ pub enum HandleError {
         /// How long it may take.
         deadline: Duration,
     },
+    /// Whoever wanted a reply does not wait for it any more.
+    #[error("nobody waits for the function any more")]
+    Cancelled,
     /// The instance wanted more memory than it may have.
     #[error("the function needs more memory than an instance may have ({} MiB)", limit_bytes >> 20)]
     Memory {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use samara_nn::Registry;
 use samara_nn::wit::{NnCtx, NnView};
-use samara_runtime::{Limits, MemoryLimit};
+use samara_runtime::{Limits, MemoryLimit, Watch};
 use wasmtime::Engine;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -20,6 +20,8 @@ pub struct Guest {
     nn: NnCtx,
     /// How much each of its memories may have.
     pub memory: MemoryLimit,
+    /// What stops it.
+    pub watch: Watch,
 }
 
 /// Lets no request out.
@@ -45,7 +47,15 @@ impl Guest {
         let mut nn = NnCtx::new(Arc::clone(graphs));
         nn.set_memory_limit(limits.memory_bytes);
         let memory = MemoryLimit::new(limits.memory_bytes);
-        Guest { wasi, http: WasiHttpCtx::new(), table: ResourceTable::new(), hooks: NoRequests, nn, memory }
+        Guest {
+            wasi,
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            hooks: NoRequests,
+            nn,
+            memory,
+            watch: Watch::default(),
+        }
     }
 
     /// Sets how long a graph's computation may wait for its turn from now on.

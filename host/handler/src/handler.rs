@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use samara_artifact::Inspection;
-use samara_runtime::{CodeKey, CodeOrigin};
+use samara_runtime::{Cancellation, CodeKey, CodeOrigin};
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -98,7 +98,19 @@ impl Handler {
         deadline: Duration,
         reply: oneshot::Sender<Result<Reply, HandleError>>,
     ) {
-        run::run(&self.inner, request, deadline, reply).await;
+        self.handle_unless(&Cancellation::default(), request, deadline, reply).await;
+    }
+
+    /// The same, unless it is cancelled: an instance that computes is stopped then. One that waits is stopped by dropping what
+    /// this returns.
+    pub async fn handle_unless(
+        &self,
+        cancellation: &Cancellation,
+        request: Request,
+        deadline: Duration,
+        reply: oneshot::Sender<Result<Reply, HandleError>>,
+    ) {
+        run::run(&self.inner, request, deadline, cancellation, reply).await;
     }
 }
 

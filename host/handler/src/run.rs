@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_channel::oneshot as proxy;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
-use samara_runtime::Ticker;
+use samara_runtime::{Cancellation, Watch};
 use tokio::sync::oneshot;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi_http::WasiBody;
@@ -41,6 +41,7 @@ pub async fn run(
     handler: &Inner,
     request: Request,
     deadline: Duration,
+    cancellation: &Cancellation,
     reply: oneshot::Sender<Result<Reply, HandleError>>,
 ) {
     let shared = &*handler.runtime.shared;
@@ -52,7 +53,7 @@ pub async fn run(
     let _running = shared.ticker.running();
     let result = {
         let answered = async {
-            let instance = instance.insert(obtain(handler, deadline, &mut too_large).await?);
+            let instance = instance.insert(obtain(handler, deadline, cancellation, &mut too_large).await?);
             let (head, given) = proxy::channel::<wasmtime::Result<Reply>>();
             let (reading, read) = oneshot::channel();
             let forwarded = async {
@@ -83,6 +84,7 @@ pub async fn run(
     };
     let exceeded = too_large || instance.is_some_and(|instance| instance.store.data().memory.is_exceeded());
     let error = match (result, refused) {
+        _ if cancellation.is_cancelled() => HandleError::Cancelled,
         (Err(_), _) => HandleError::Deadline { deadline },
         (Ok(Err(error)), _) | (Ok(Ok(_)), Some(error)) => explain(&error, exceeded, shared, deadline),
         (Ok(Ok(_)), None) => HandleError::Failed("it ended without a reply".to_owned()),
@@ -91,13 +93,20 @@ pub async fn run(
 }
 
 /// An instance for a request that has so much time. Says whether there is none for the memory that it would take.
-async fn obtain(handler: &Inner, deadline: Duration, too_large: &mut bool) -> wasmtime::Result<Instance> {
+async fn obtain(
+    handler: &Inner,
+    deadline: Duration,
+    cancellation: &Cancellation,
+    too_large: &mut bool,
+) -> wasmtime::Result<Instance> {
     let shared = &*handler.runtime.shared;
-    // The instance's time is the processor's, which epochs measure, and that in which it waits.
-    let ticks = Ticker::ticks(deadline);
+    let watch = |store: &mut Store<Guest>| {
+        store.set_epoch_deadline(1);
+        store.data_mut().watch = Watch::new(deadline, cancellation);
+        store.data_mut().set_deadline(deadline);
+    };
     if let Some(mut instance) = shared.idle.take(handler.id) {
-        instance.store.set_epoch_deadline(ticks);
-        instance.store.data_mut().set_deadline(deadline);
+        watch(&mut instance.store);
         return Ok(instance);
     }
     loop {
@@ -105,8 +114,8 @@ async fn obtain(handler: &Inner, deadline: Duration, too_large: &mut bool) -> wa
         store.limiter(|guest| &mut guest.memory);
         // A call to the host can carry as much as the instance can hold.
         store.set_hostcall_fuel(shared.limits.memory_bytes);
-        store.set_epoch_deadline(ticks);
-        store.data_mut().set_deadline(deadline);
+        store.epoch_deadline_callback(|context| Ok(context.data().watch.at_epoch()));
+        watch(&mut store);
         match handler.component.instantiate_async(&mut store).await {
             Ok(proxy) => return Ok(Instance { store, proxy, requests: 0 }),
             Err(error) if error.is::<PoolConcurrencyLimitError>() && shared.idle.make_place() => {}

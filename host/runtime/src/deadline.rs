@@ -1,15 +1,16 @@
 //! The clock that ends overdue inferences.
 //!
-//! Compiled code compares the engine's epoch with its store's at every loop and call, and traps when it has passed. This
-//! thread advances the epoch while inferences run, and sleeps when none has for a while.
+//! Compiled code compares the engine's epoch with its store's at every loop and call, and looks at the clock, and whether
+//! anybody still waits, when it has passed. This thread advances the epoch while inferences run, and sleeps when none has for
+//! a while.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmtime::Engine;
+use wasmtime::{Engine, UpdateDeadline};
 
 /// How long an epoch is.
 const TICK: Duration = Duration::from_millis(5);
@@ -36,6 +37,17 @@ struct Shared {
 /// Keeps the clock going while an inference runs.
 pub struct Running<'a>(&'a Shared);
 
+/// By which whoever wanted an inference says that nobody waits for it any more. Clones say it for each other.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+/// What an instance is stopped by: its time, or that nobody waits any more. An instance looks at the end of each epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    until: Option<Instant>,
+    cancellation: Cancellation,
+}
+
 impl Ticker {
     /// Starts the clock of an engine.
     pub fn start(engine: Engine) -> io::Result<Ticker> {
@@ -57,12 +69,6 @@ impl Ticker {
             thread.thread().unpark();
         }
         Running(&self.shared)
-    }
-
-    /// After how many epochs an inference that starts now is overdue.
-    pub fn ticks(deadline: Duration) -> u64 {
-        // The current epoch may be about to end: one more, so that nothing is stopped before its time.
-        u64::try_from(deadline.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX / 2).saturating_add(1)
     }
 }
 
@@ -105,14 +111,57 @@ impl Drop for Running<'_> {
     }
 }
 
+// === impl Cancellation ===
+
+impl Cancellation {
+    /// Says that nobody waits any more.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has said so.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Watches from now on, for as long as that.
+    pub fn new(deadline: Duration, cancellation: &Cancellation) -> Watch {
+        // What no clock can tell is never over.
+        Watch { until: Instant::now().checked_add(deadline), cancellation: cancellation.clone() }
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+
+    /// What an instance does at the end of an epoch: it goes on, or it is stopped.
+    pub fn at_epoch(&self) -> UpdateDeadline {
+        let over = self.until.is_some_and(|until| until <= Instant::now());
+        if over || self.is_cancelled() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn goes_on(watch: &Watch) -> bool {
+        matches!(watch.at_epoch(), UpdateDeadline::Continue(1))
+    }
+
     #[test]
-    fn a_deadline_is_never_cut_short() {
-        assert_eq!(Ticker::ticks(Duration::from_millis(5)), 2);
-        assert_eq!(Ticker::ticks(Duration::from_millis(6)), 3);
-        assert_eq!(Ticker::ticks(Duration::ZERO), 1);
+    fn what_is_overdue_or_not_wanted_any_more_is_stopped() {
+        let cancellation = Cancellation::default();
+        let watch = Watch::new(Duration::from_secs(60), &cancellation);
+        assert!(goes_on(&watch));
+        cancellation.cancel();
+        assert!(!goes_on(&watch));
+        assert!(!goes_on(&Watch::new(Duration::ZERO, &Cancellation::default())));
+        assert!(goes_on(&Watch::new(Duration::MAX, &Cancellation::default())));
     }
 }

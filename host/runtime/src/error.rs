@@ -98,6 +98,9 @@ pub enum InferError {
         /// How long it may take.
         deadline: Duration,
     },
+    /// Whoever wanted the inference does not wait for it any more.
+    #[error("nobody waits for the inference any more")]
+    Cancelled,
     /// The instance wanted more memory than it may have.
     #[error("the inference needs more memory than an instance may have ({} MiB)", limit_bytes >> 20)]
     Memory {

@@ -8,11 +8,13 @@ use samara_nn::{ComputeError, Registry};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 
-use crate::{Limits, MemoryLimit};
+use crate::{Limits, MemoryLimit, Watch};
 
 /// What an instance has on the host's side: the limit of its memory, and the graphs that it may ask for.
 pub struct Guest {
     pub memory: MemoryLimit,
+    /// What stops it.
+    pub watch: Watch,
     nn: NnCtx,
     table: ResourceTable,
 }
@@ -28,10 +30,11 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 pub fn store(engine: &Engine, limits: &Limits, graphs: &Arc<Registry>) -> Store<Guest> {
     let mut nn = NnCtx::new(Arc::clone(graphs));
     nn.set_memory_limit(limits.memory_bytes);
-    nn.set_deadline(Instant::now().checked_add(limits.deadline));
-    let guest = Guest { memory: MemoryLimit::new(limits.memory_bytes), nn, table: ResourceTable::new() };
+    let watch = Watch::default();
+    let guest = Guest { memory: MemoryLimit::new(limits.memory_bytes), watch, nn, table: ResourceTable::new() };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
+    store.epoch_deadline_callback(|context| Ok(context.data().watch.at_epoch()));
     // A call to the host can carry as much as the instance can hold.
     store.set_hostcall_fuel(limits.memory_bytes);
     store

@@ -9,9 +9,8 @@ use samara_protocol::{InputTensor, ModelMetadata, OutputTensor, TensorSpec, chec
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::abi::{Served, ServedPre, wit};
-use crate::deadline::Ticker;
 use crate::guest::Guest;
-use crate::{InferError, Runtime};
+use crate::{Cancellation, InferError, Runtime, Watch};
 
 /// One isolated instance of a model, with a memory of its own.
 ///
@@ -30,9 +29,10 @@ impl Instance {
         metadata: Arc<ModelMetadata>,
         mut store: Store<Guest>,
         component: &ServedPre<Guest>,
+        deadline: Duration,
+        cancellation: &Cancellation,
     ) -> Result<Instance, InferError> {
-        let deadline = runtime.shared.limits.deadline;
-        store.set_epoch_deadline(Ticker::ticks(deadline));
+        watch(&mut store, deadline, cancellation);
         let component = {
             let _running = runtime.shared.ticker.running();
             component.instantiate(&mut store)
@@ -47,10 +47,11 @@ impl Instance {
         inputs: &[InputTensor<'_>],
         outputs: &[&str],
     ) -> Result<Vec<OutputTensor<'static>>, InferError> {
-        self.infer_within(inputs, outputs, self.runtime.shared.limits.deadline)
+        self.infer_within(inputs, outputs, self.runtime.shared.limits.deadline, &Cancellation::default())
     }
 
-    /// Runs the model once, and stops it when `deadline` has passed.
+    /// Runs the model once, and stops it when `deadline` has passed, or when it is cancelled. A graph that the host runs is
+    /// not stopped in the middle of its computation.
     ///
     /// `outputs` names the outputs to return, in their order; none means all of them in the order of the metadata. An
     /// instance that failed with anything but [`InferError::InvalidArgument`] or [`InferError::Failed`] is of no more use.
@@ -59,6 +60,7 @@ impl Instance {
         inputs: &[InputTensor<'_>],
         outputs: &[&str],
         deadline: Duration,
+        cancellation: &Cancellation,
     ) -> Result<Vec<OutputTensor<'static>>, InferError> {
         let inputs: Vec<wit::TensorParam<'_>> = inputs
             .iter()
@@ -69,7 +71,7 @@ impl Instance {
                 data: &input.data,
             })
             .collect();
-        let answer = self.call(deadline, |component, store| {
+        let answer = self.call(deadline, cancellation, |component, store| {
             component.samara_inference_model().call_infer(store, &inputs, outputs)
         })?;
         match answer {
@@ -93,24 +95,33 @@ impl Instance {
     /// Asks the model what it is.
     pub fn metadata(&mut self) -> Result<ModelMetadata, InferError> {
         let deadline = self.runtime.shared.limits.deadline;
-        let metadata =
-            self.call(deadline, |component, store| component.samara_inference_model().call_metadata(store))?;
+        let metadata = self.call(deadline, &Cancellation::default(), |component, store| {
+            component.samara_inference_model().call_metadata(store)
+        })?;
         Ok(metadata.into())
     }
 
     fn call<R>(
         &mut self,
         deadline: Duration,
+        cancellation: &Cancellation,
         f: impl FnOnce(&Served, &mut Store<Guest>) -> wasmtime::Result<R>,
     ) -> Result<R, InferError> {
-        self.store.set_epoch_deadline(Ticker::ticks(deadline));
-        self.store.data_mut().set_deadline(deadline);
+        watch(&mut self.store, deadline, cancellation);
         let result = {
             let _running = self.runtime.shared.ticker.running();
             f(&self.component, &mut self.store)
         };
         result.map_err(|error| explain(&error, &self.store, &self.runtime, deadline))
     }
+}
+
+/// Has an instance be stopped when its time is over, or when it is cancelled.
+fn watch(store: &mut Store<Guest>, deadline: Duration, cancellation: &Cancellation) {
+    store.set_epoch_deadline(1);
+    let guest = store.data_mut();
+    guest.watch = Watch::new(deadline, cancellation);
+    guest.set_deadline(deadline);
 }
 
 fn output(tensor: wit::TensorResult) -> OutputTensor<'static> {
@@ -158,6 +169,7 @@ fn explain(error: &wasmtime::Error, store: &Store<Guest>, runtime: &Runtime, dea
         return InferError::Instances { limit: limits.instances };
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) if store.data().watch.is_cancelled() => InferError::Cancelled,
         Some(Trap::Interrupt) => InferError::Deadline { deadline },
         _ => InferError::Trap(format!("{error:#}")),
     }

@@ -20,7 +20,7 @@ mod model;
 
 pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
-pub use deadline::{Running, Ticker};
+pub use deadline::{Cancellation, Running, Ticker, Watch};
 pub use error::{InferError, LoadError, RuntimeError};
 pub use graph::graph_of;
 pub use incremental::FunctionCache;

@@ -1,5 +1,6 @@
 //! A loaded model.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::cache::{About, CodeKey};
 use crate::graph::graph_of;
 use crate::guest::{self, Guest};
 use crate::identity::Identity;
-use crate::{InferError, Instance, LoadError, Runtime, Shared};
+use crate::{Cancellation, InferError, Instance, LoadError, Runtime, Shared};
 
 /// A model that instances can be made of. Cloning it is cheap.
 #[derive(Clone)]
@@ -175,16 +176,32 @@ impl Model {
         self.inner.origin
     }
 
+    /// Where its machine code is mapped, as addresses.
+    pub fn image(&self) -> Range<usize> {
+        let image = self.inner.component.instance_pre().component().image_range();
+        image.start.addr()..image.end.addr()
+    }
+
     /// Makes a fresh instance, whose memory is as it was when the model was compiled.
     pub fn instantiate(&self) -> Result<Instance, InferError> {
         self.inner.instantiate()
+    }
+
+    /// The same, and stops it when `deadline` has passed, or when it is cancelled.
+    pub fn instantiate_within(&self, deadline: Duration, cancellation: &Cancellation) -> Result<Instance, InferError> {
+        self.inner.instantiate_within(deadline, cancellation)
     }
 }
 
 impl Inner {
     fn instantiate(&self) -> Result<Instance, InferError> {
+        self.instantiate_within(self.runtime.shared.limits.deadline, &Cancellation::default())
+    }
+
+    fn instantiate_within(&self, deadline: Duration, cancellation: &Cancellation) -> Result<Instance, InferError> {
         let Shared { engine, limits, graphs, .. } = &*self.runtime.shared;
         let store = guest::store(engine, limits, graphs);
-        Instance::new(self.runtime.clone(), Arc::clone(&self.metadata), store, &self.component)
+        let (runtime, metadata) = (self.runtime.clone(), Arc::clone(&self.metadata));
+        Instance::new(runtime, metadata, store, &self.component, deadline, cancellation)
     }
 }

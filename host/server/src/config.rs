@@ -1,10 +1,12 @@
 //! How a server is set up.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use samara_admission::LaneLimits;
 use samara_protocol::Limits;
+use samara_telemetry::TraceConfig;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -16,8 +18,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Inferences that may run at the same time, over all models.
     pub instances: u32,
-    /// Inferences that may wait for a worker.
+    /// Requests that may wait for a worker.
     pub queue: usize,
+    /// How long a request may wait; absent for as long as its deadline lets it.
+    pub queue_deadline: Option<Duration>,
     /// How long an inference may take, its time in the queue included.
     pub deadline: Duration,
     /// What a request may hold.
@@ -28,6 +32,39 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
+    /// Where metrics are told; absent for `/metrics` where all else is served.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where traces go; absent for none.
+    pub traces: Option<TraceConfig>,
+    /// Whether each request to a model or function is logged.
+    pub log_requests: bool,
+}
+
+/// What holds for one model or function alone, where it is not to be what holds for the server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// How long a request may take, its time in the queue included.
+    pub deadline: Option<Duration>,
+    /// Its part of the workers' time while others want some: twice that of one with half the weight; absent for 1.
+    pub weight: Option<NonZeroU32>,
+    /// Requests that run at the same time; absent for as many as there are workers.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Requests that wait; absent for as many as may wait at the server.
+    pub queue: Option<usize>,
+    /// How long a request may wait.
+    pub queue_deadline: Option<Duration>,
+}
+
+impl Terms {
+    /// What its requests are held to when they come.
+    pub(crate) fn lane(&self, config: &Config) -> LaneLimits {
+        LaneLimits {
+            weight: self.weight.unwrap_or(NonZeroU32::MIN),
+            concurrency: self.concurrency,
+            queue: self.queue,
+            queue_deadline: self.queue_deadline.or(config.queue_deadline),
+        }
+    }
 }
 
 impl Config {
@@ -46,11 +83,15 @@ impl Default for Config {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             instances: 64,
             queue: 256,
+            queue_deadline: None,
             deadline: Duration::from_secs(10),
             request: Limits::default(),
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            metrics_listen: None,
+            traces: None,
+            log_requests: false,
         }
     }
 }

@@ -14,12 +14,12 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::Config;
 use crate::http::Service;
 use crate::linger::Lingering;
 
 /// Serves until `stop` is ready, then lets what has begun come to its end.
 pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Future<Output = ()>) {
-    let builder = builder(&service);
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
@@ -35,18 +35,17 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Futu
             },
             () = &mut stop => break,
         };
-        tokio::spawn(hold(stream, builder.clone(), Arc::clone(&service), graceful.watcher()));
+        tokio::spawn(hold(stream, Arc::clone(&service), graceful.watcher()));
     }
     drop(listener);
     tracing::info!("stopping: no new connections, what runs is finished");
-    let longest = service.config.body_timeout + service.config.deadline * 2;
+    let longest = service.longest();
     if tokio::time::timeout(longest, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
 }
 
-fn builder(service: &Service) -> auto::Builder<TokioExecutor> {
-    let config = &service.config;
+fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
     // The service refuses what is over the limit, with a reason; what is far over it, hyper does without one.
     let header_bytes = config.max_header_bytes + HEADER_SLACK_BYTES;
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -68,18 +67,14 @@ const HEADER_SLACK_BYTES: usize = 64 << 10;
 const FORGOTTEN_BYTES: u64 = 16 << 20;
 
 /// Answers the requests of one connection.
-async fn hold(
-    stream: TcpStream,
-    builder: auto::Builder<TokioExecutor>,
-    service: Arc<Service>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+async fn hold(stream: TcpStream, service: Arc<Service>, watcher: hyper_util::server::graceful::Watcher) {
     // Replies are written whole; there is nothing to wait for.
     let _ = stream.set_nodelay(true);
+    // Those that hold now hold for this connection.
+    let config = service.config();
     let began = Arc::new(AtomicBool::new(false));
     let unread = Arc::new(AtomicBool::new(false));
-    let stream =
-        Lingering::new(stream, Arc::clone(&unread), service.config.request.max_body_bytes.max(FORGOTTEN_BYTES));
+    let stream = Lingering::new(stream, Arc::clone(&unread), config.request.max_body_bytes.max(FORGOTTEN_BYTES));
     let answer = service_fn({
         let (began, service) = (Arc::clone(&began), Arc::clone(&service));
         move |request| {
@@ -95,11 +90,12 @@ async fn hold(
             }
         }
     });
+    let builder = builder(&config);
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(watcher.watch(connection));
     // Whoever has not sent a request by now does not mean to: hyper's own timeout begins only once it is known which
     // version of HTTP the client speaks.
-    let result = match tokio::time::timeout(service.config.header_timeout, &mut connection).await {
+    let result = match tokio::time::timeout(config.header_timeout, &mut connection).await {
         Ok(result) => result,
         Err(_) if began.load(Ordering::Relaxed) => connection.await,
         Err(_) => {

@@ -48,6 +48,25 @@ pub enum ServeError {
         /// Why not.
         reason: LoadError,
     },
+    /// Something is set up for a model that is not served.
+    #[error("[model.{name}] sets up a model that is not served: there is {known}")]
+    UnknownModel {
+        /// The model's name.
+        name: String,
+        /// The names of those that are.
+        known: String,
+    },
+    /// A function has the route of the metrics.
+    #[error(
+        "{name} is to be served at /metrics, where the metrics are: give it another --route, or them --metrics-listen"
+    )]
+    MetricsRoute {
+        /// The function.
+        name: String,
+    },
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] samara_telemetry::TraceError),
     /// Two functions have the same route.
     #[error("{first} and {second} are both served at {route}: give one of them another --route")]
     DuplicateRoute {

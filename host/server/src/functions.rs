@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
+use samara_admission::LaneId;
 use samara_handler::Handler;
+use samara_telemetry::{Series, Subject};
 
-use crate::ServeError;
 use crate::statistics::ModelCounters;
+use crate::{ServeError, Terms};
 
 /// The functions that a server serves, by route.
 #[derive(Default)]
@@ -24,6 +27,11 @@ pub struct Function {
     pub name: String,
     /// The component.
     pub handler: Handler,
+    pub(crate) terms: ArcSwap<Terms>,
+    /// Where its requests wait; set when the server starts.
+    pub(crate) lane: OnceLock<LaneId>,
+    /// What is measured of its requests; set when the server starts.
+    pub(crate) series: OnceLock<Series>,
     pub(crate) counters: ModelCounters,
 }
 
@@ -42,17 +50,19 @@ pub struct InvalidRoute(String);
 // === impl Functions ===
 
 impl Functions {
-    /// Adds a function.
+    /// Adds a function, with what holds for it alone.
     ///
     /// # Errors
     ///
     /// Another one has the same route.
-    pub fn add(&mut self, route: FunctionRoute, name: &str, handler: Handler) -> Result<(), ServeError> {
+    pub fn add(&mut self, route: FunctionRoute, name: &str, handler: Handler, terms: Terms) -> Result<(), ServeError> {
         if let Some(first) = self.routes.iter().find(|function| function.route == route) {
             let (first, second) = (first.name.clone(), name.to_owned());
             return Err(ServeError::DuplicateRoute { route, first, second });
         }
-        let function = Function { route, name: name.to_owned(), handler, counters: ModelCounters::default() };
+        let terms = ArcSwap::from_pointee(terms);
+        let (lane, series, counters) = Default::default();
+        let function = Function { route, name: name.to_owned(), handler, terms, lane, series, counters };
         self.routes.push(Arc::new(function));
         self.routes.sort_by_key(|function| {
             let FunctionRoute { path, below } = &function.route;
@@ -72,9 +82,23 @@ impl Functions {
     }
 }
 
+// === impl Function ===
+
+impl Function {
+    /// What it is in metrics.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::Function(self.name.clone())
+    }
+}
+
 // === impl FunctionRoute ===
 
 impl FunctionRoute {
+    /// The path, without what says that everything below it is served too.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn matches(&self, path: &str) -> bool {
         match path.strip_prefix(&self.path) {
             Some("") => true,

@@ -1,9 +1,11 @@
 //! Requests and replies as HTTP has them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -13,34 +15,37 @@ use hyper::{HeaderMap, Request, Response, StatusCode, Version};
 use samara_nn::{Graph, Registry};
 use samara_protocol::repository::{self as bodies, IndexEntry};
 use samara_protocol::{Error, InferResponse, Route};
-use tokio::sync::oneshot;
+use samara_telemetry::{Metrics, RequestId, Tracer};
 
 use crate::body;
-use crate::function_call::{Call, Refusal};
-use crate::functions::{Function, Functions};
+use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
-use crate::inference::{INFERENCE_HEADER_CONTENT_LENGTH, Job};
+use crate::inference::INFERENCE_HEADER_CONTENT_LENGTH;
 use crate::repository::Served;
 use crate::statistics::{ModelCounters, ServerCounters};
-use crate::workers::{Work, Workers};
-use crate::{Config, Repository};
+use crate::workers::Workers;
+use crate::{Config, Repository, ServeError, Terms};
 
 /// What answers requests.
 pub struct Service {
-    pub config: Config,
+    config: ArcSwap<Config>,
     pub counters: ServerCounters,
-    repository: Repository,
-    functions: Functions,
+    pub(crate) repository: Repository,
+    pub(crate) functions: Functions,
     graphs: Arc<Registry>,
-    workers: Workers,
+    pub(crate) workers: Workers,
+    pub(crate) metrics: Metrics,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// The body of a reply: all of it, or what a function is about to write.
-type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
+pub type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
 
-type Reply = Response<ReplyBody>;
+pub type Reply = Response<ReplyBody>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Where the metrics are.
+pub const METRICS_PATH: &str = "/metrics";
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 impl Service {
@@ -50,32 +55,113 @@ impl Service {
         functions: Functions,
         graphs: Arc<Registry>,
         workers: Workers,
+        tracer: Option<Tracer>,
     ) -> Service {
-        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers }
+        let metrics = Metrics::new();
+        for served in repository.models() {
+            let series = metrics.series(&served.subject());
+            series.measure_cold(served.loaded.0, served.loaded.1);
+            let _ = served.series.set(series);
+        }
+        for function in functions.iter() {
+            let _ = function.series.set(metrics.series(&function.subject()));
+        }
+        // A model's versions share a lane, as they are alternatives to each other.
+        for versions in repository.by_model() {
+            let limits = versions.first().map(|served| served.terms.load().lane(&config)).unwrap_or_default();
+            let lane = workers.admission.add(limits);
+            for served in versions {
+                let _ = served.lane.set(lane);
+            }
+        }
+        for function in functions.iter() {
+            let _ = function.lane.set(workers.admission.add(function.terms.load().lane(&config)));
+        }
+        let config = ArcSwap::from_pointee(config);
+        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers, metrics, tracer }
+    }
+
+    /// What holds now.
+    pub fn config(&self) -> arc_swap::Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Has this hold from now on, and for some models and functions these terms.
+    pub fn set_up(
+        &self,
+        config: Config,
+        models: &BTreeMap<String, Terms>,
+        functions: &[(FunctionRoute, Terms)],
+    ) -> Result<(), ServeError> {
+        self.repository.set_terms(models)?;
+        for function in self.functions.iter() {
+            let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());
+            function.terms.store(Arc::new(terms.unwrap_or_default()));
+        }
+        let admission = &self.workers.admission;
+        admission.set_queue(config.queue);
+        let models = self.repository.models().map(|served| (served.lane.get(), &served.terms));
+        let functions = self.functions.iter().map(|function| (function.lane.get(), &function.terms));
+        for (lane, terms) in models.chain(functions) {
+            if let Some(lane) = lane {
+                admission.set_lane(*lane, terms.load().lane(&config));
+            }
+        }
+        self.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// How long a request can take at the most, from its first byte to its last.
+    pub fn longest(&self) -> Duration {
+        let config = self.config();
+        let models = self.repository.models().map(|served| served.terms.load().deadline);
+        let functions = self.functions.iter().map(|function| function.terms.load().deadline);
+        let deadline = models.chain(functions).flatten().fold(config.deadline, Duration::max);
+        config.body_timeout + deadline * 2
     }
 
     /// Answers a request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Reply {
-        let version = request.version();
-        let (head, body) = request.into_parts();
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Reply {
+        let began = Instant::now();
+        let (mut head, body) = request.into_parts();
+        let id = RequestId::of(&head.headers);
+        // Functions see it too.
+        head.headers.insert(RequestId::HEADER, id.value());
+        let mut reply = self.respond(began, &id, head, body).await;
+        reply.headers_mut().insert(RequestId::HEADER, id.value());
+        reply
+    }
+
+    async fn respond(self: &Arc<Self>, began: Instant, id: &RequestId, head: Parts, body: Incoming) -> Reply {
+        let version = head.version;
         let size = head_bytes(&head);
-        if size > self.config.max_header_bytes {
+        let allowed = self.config().max_header_bytes;
+        if size > allowed {
             self.counters.header_bytes.fetch_add(1, Ordering::Relaxed);
-            let allowed = self.config.max_header_bytes;
             let message = format!("the request's line and headers have {size} bytes, expected at most {allowed}");
             return refuse(&Error::HeadersTooLarge(message), version);
         }
+        if head.uri.path() == METRICS_PATH && self.config().metrics_listen.is_none() {
+            return self.tell_metrics(&head.method).await.unwrap_or_else(|error| refuse(&error, version));
+        }
         if let Some(function) = self.functions.find(head.uri.path()) {
-            return match self.call(function, head, body).await {
+            let call = async |tags, head| match self.call(function, tags, head, body).await {
                 Ok(reply) => reply,
                 Err(error) => problem(&error, version),
             };
+            return self.tell(function.series.get(), began, id, head, call).await;
         }
-        let route = Route::parse(head.method.as_str(), head.uri.path());
-        let reply = match route {
+        let (method, uri) = (head.method.clone(), head.uri.clone());
+        let reply = match Route::parse(method.as_str(), uri.path()) {
             Err(error) => Err(error),
-            Ok(Route::Infer { name, version }) => match self.repository.find(&name, version.as_deref()) {
-                Ok(served) => self.infer(served, head.headers, body).await,
+            Ok(Route::Infer { name, version: of_model }) => match self.repository.find(&name, of_model.as_deref()) {
+                Ok(served) => {
+                    let infer = async |tags, head: Parts| {
+                        let reply = self.infer(served, tags, head.headers, body).await;
+                        reply.unwrap_or_else(|error| refuse(&error, version))
+                    };
+                    return self.tell(served.series.get(), began, id, head, infer).await;
+                }
                 Err(error) => Err(error),
             },
             Ok(Route::RepositoryIndex) => self.index(&head.headers, body).await,
@@ -84,32 +170,10 @@ impl Service {
         reply.unwrap_or_else(|error| refuse(&error, version))
     }
 
-    async fn infer(&self, served: &Arc<Served>, headers: HeaderMap, body: Incoming) -> Result<Reply, Error> {
-        let body = self.read(&headers, body, Some(&served.counters)).await?;
-        // The deadline is the inference's: how long the body may take has a limit of its own.
-        let accepted = Instant::now();
-        let (reply, answer) = oneshot::channel();
-        self.workers.submit(Work::Infer(Job { served: Arc::clone(served), headers, body, accepted, reply }))?;
-        let response = answer.await.unwrap_or_else(|_| Err(Error::Internal("the inference was lost".to_owned())))?;
-        Ok(tensors(response))
-    }
-
-    async fn call(&self, function: &Arc<Function>, head: Parts, body: Incoming) -> Result<Reply, Error> {
-        let body = self.read(&head.headers, body, Some(&function.counters)).await?;
-        let accepted = Instant::now();
-        let (reply, answer) = oneshot::channel();
-        let call = Call { function: Arc::clone(function), head, body, accepted, reply };
-        self.workers.submit(Work::Call(Box::new(call)))?;
-        match answer.await {
-            Ok(Ok(reply)) => Ok(reply.map(Either::Right)),
-            Ok(Err(Refusal { status, detail, retry_after })) => {
-                let mut reply = problem_details(status, &detail);
-                if let Some(seconds) = retry_after {
-                    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-                }
-                Ok(reply)
-            }
-            Err(_) => Err(Error::Internal("the call was lost".to_owned())),
+    /// Sends what is left of the traces.
+    pub fn flush(&self) {
+        if let Some(tracer) = &self.tracer {
+            tracer.flush();
         }
     }
 
@@ -163,13 +227,16 @@ impl Service {
     }
 
     /// Reads a body, no more of it than is allowed and for no longer.
-    async fn read(
+    pub(crate) async fn read(
         &self,
         headers: &HeaderMap,
         body: Incoming,
         counters: Option<&ModelCounters>,
     ) -> Result<Bytes, Error> {
-        let limit = self.config.request.max_body_bytes;
+        let (limit, allowed) = {
+            let config = self.config();
+            (config.request.max_body_bytes, config.body_timeout)
+        };
         let too_large = || {
             let error = Error::PayloadTooLarge(format!("the body is larger than the {limit} bytes that are allowed"));
             if let Some(counters) = counters {
@@ -183,13 +250,13 @@ impl Service {
         }
         let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
-        match tokio::time::timeout(self.config.body_timeout, body::collect(limited, expected)).await {
+        match tokio::time::timeout(allowed, body::collect(limited, expected)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(error)) => Err(Error::BadRequest(format!("the body ended too early: {error}"))),
             Err(_) => {
                 self.counters.body_timeout.fetch_add(1, Ordering::Relaxed);
-                let allowed = self.config.body_timeout.as_millis();
+                let allowed = allowed.as_millis();
                 Err(Error::RequestTimeout(format!("the body did not come within the {allowed} ms that are allowed")))
             }
         }
@@ -230,14 +297,14 @@ fn statistics(
     bodies::statistics(&rows, &function_rows, &graph_rows, server_limits)
 }
 
-fn json(body: Vec<u8>) -> Reply {
+pub fn json(body: Vec<u8>) -> Reply {
     let mut reply = Response::new(Either::Left(Full::from(body)));
     reply.headers_mut().insert(CONTENT_TYPE, JSON);
     reply
 }
 
 /// What is wrong, as functions say it: problem details, RFC 9457.
-fn problem_details(status: StatusCode, detail: &str) -> Reply {
+pub fn problem_details(status: StatusCode, detail: &str) -> Reply {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
     let mut reply = json(body.to_string().into_bytes());
@@ -255,7 +322,7 @@ fn problem(error: &Error, version: Version) -> Reply {
     reply
 }
 
-fn tensors(response: InferResponse) -> Reply {
+pub fn tensors(response: InferResponse) -> Reply {
     let mut reply = Response::new(Either::Left(Full::from(response.body)));
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(response.content_type));
@@ -268,7 +335,8 @@ fn tensors(response: InferResponse) -> Reply {
     reply
 }
 
-fn refuse(error: &Error, version: Version) -> Reply {
+/// What a client is told whose request is refused.
+pub fn refuse(error: &Error, version: Version) -> Reply {
     let mut reply = json(error.body());
     *reply.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = reply.headers_mut();

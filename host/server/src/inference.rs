@@ -1,18 +1,22 @@
 //! One inference, on a worker's thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use samara_admission::Refusal;
 use samara_protocol::{Error, InferHead, InferResponse, Limits, ModelMetadata, decode, encode};
-use samara_runtime::{InferError, Instance};
+use samara_runtime::{Cancellation, InferError, Instance};
+use samara_telemetry::{ColdStep, Existing, RequestId, Series, Stage, Stages, Trace};
 use tokio::sync::oneshot;
 
+use crate::deadline;
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
+use crate::workers::{Context, RETRY_AFTER};
 
 /// `Inference-Header-Content-Length`, of the protocol's binary form.
 pub const INFERENCE_HEADER_CONTENT_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -23,64 +27,43 @@ pub struct Job {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub accepted: Instant,
-    pub reply: oneshot::Sender<Result<InferResponse, Error>>,
-}
-
-/// What every inference is held to.
-pub struct Terms {
+    /// How long it may take, its time in the queue included.
     pub deadline: Duration,
-    pub request: Limits,
-    /// When a client that was refused may try again, in seconds.
-    pub retry_after: u32,
-    pub places: Arc<Places>,
+    /// What a request may hold.
+    pub limits: Limits,
+    pub reply: oneshot::Sender<Result<InferResponse, Error>>,
+    /// Says that nobody waits any more.
+    pub cancellation: Cancellation,
+    pub id: RequestId,
+    /// Present while traces are on.
+    pub trace: Option<Arc<Trace>>,
 }
 
-/// How many inferences may run at the same time.
-pub struct Places {
-    limit: u32,
-    taken: AtomicU32,
-}
-
-/// A place that is taken, until this is dropped.
-pub struct Place<'a>(&'a Places);
-
-impl Places {
-    pub fn new(limit: u32) -> Places {
-        Places { limit, taken: AtomicU32::new(0) }
-    }
-
-    /// How many there are.
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-
-    pub fn take(&self) -> Result<Place<'_>, InferError> {
-        let place = Place(self);
-        if self.taken.fetch_add(1, Ordering::Relaxed) < self.limit {
-            Ok(place)
-        } else {
-            Err(InferError::Instances { limit: self.limit })
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
-    }
+/// An instance, counted among those that exist.
+pub struct Counted {
+    instance: Instance,
+    _existing: Option<Existing>,
 }
 
 /// What a job leaves behind.
 pub enum Outcome {
     /// The reply has been handed over. An instance that ran is used up.
-    Done(Option<Instance>),
+    Done(Option<Counted>, Stages),
     /// Nobody waited for a reply, so nothing ran.
-    Abandoned(Option<Instance>),
+    Abandoned(Option<Counted>),
 }
 
 impl Job {
+    /// Tells the client that its request lost its place.
+    pub fn refuse(self, refusal: &Refusal) {
+        if let Some(limit) = ModelLimit::of_refusal(refusal) {
+            self.served.counters.hit(limit);
+        }
+        let _ = self.reply.send(Err(refused(refusal, self.deadline)));
+    }
+
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Instance>, terms: &Terms) -> Outcome {
+    pub fn run(self, instance: Option<Counted>, context: &Context) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
@@ -89,7 +72,9 @@ impl Job {
         let started = Instant::now();
         let waited = started - self.accepted;
         counters.queue.add(waited);
-        let result = self.answer(&mut instance, started, waited, terms);
+        let mut stages = Stages::default();
+        stages.note(Stage::Queue, self.accepted, started);
+        let result = self.answer(&mut instance, &mut stages, started, waited, context);
         let taken = self.accepted.elapsed();
         match &result {
             Ok(_) => counters.success.add(taken),
@@ -100,15 +85,27 @@ impl Job {
         }
         // If nobody waits any more, the reply is for nobody.
         let _ = self.reply.send(result);
-        Outcome::Done(instance)
+        Outcome::Done(instance, stages)
+    }
+
+    /// Measures a step of a cold start, if it is taken for the first time.
+    fn cold(&self, step: ColdStep, time: Duration) {
+        let warm = &self.served.warm[usize::from(step == ColdStep::FirstInference)];
+        if !warm.load(Ordering::Relaxed)
+            && !warm.swap(true, Ordering::Relaxed)
+            && let Some(series) = self.served.series.get()
+        {
+            series.measure_cold(step, time);
+        }
     }
 
     fn answer(
         &self,
-        instance: &mut Option<Instance>,
+        instance: &mut Option<Counted>,
+        stages: &mut Stages,
         started: Instant,
         waited: Duration,
-        terms: &Terms,
+        context: &Context,
     ) -> Result<InferResponse, Error> {
         let model = self.served.model.metadata();
         let counters = &self.served.counters;
@@ -119,40 +116,68 @@ impl Job {
             content_encoding: header(&CONTENT_ENCODING),
             accept_encoding: header(&ACCEPT_ENCODING),
         };
-        let request = decode(&head, &self.body, model, &terms.request)?;
+        let request = decode(&head, &self.body, model, &self.limits)?;
         let decoded = Instant::now();
+        stages.note(Stage::Parse, started, decoded);
         counters.compute_input.add(decoded - started);
 
         let explain = |error: InferError| {
             if let Some(limit) = ModelLimit::of(&error) {
                 counters.hit(limit);
-                tracing::warn!(model = model.name, %error, "an inference failed");
+                tracing::warn!(model = model.name, request_id = %self.id, %error, "an inference failed");
             }
-            refusal(error, terms.retry_after)
+            refusal(error, RETRY_AFTER)
         };
-        let deadline = terms.deadline;
+        let deadline = match request.timeout {
+            None => self.deadline,
+            Some(timeout) => self.deadline.min(deadline::from_microseconds(timeout)),
+        };
         let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
         let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
+        // The deadline that the client knows is the whole one.
+        let overdue = |error: InferError| match error {
+            InferError::Deadline { .. } => InferError::Deadline { deadline },
+            error => error,
+        };
         // Freed before the reply is handed over: whoever gets it may ask again at once.
-        let _place = terms.places.take().map_err(explain)?;
+        let _place = context.places.take().map_err(explain)?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
         let instance = match instance {
             Some(instance) => instance,
-            None => instance.insert(self.served.model.instantiate().map_err(explain)?),
+            None => {
+                let began = Instant::now();
+                let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
+                let fresh = Counted::new(fresh.map_err(overdue).map_err(explain)?, &self.served);
+                let ended = Instant::now();
+                stages.note(Stage::Instantiate, began, ended);
+                self.cold(ColdStep::Instantiate, ended - began);
+                instance.insert(fresh)
+            }
         };
-        let outputs = instance.infer_within(&request.inputs, &names, remaining).map_err(|error| match error {
-            // The deadline that the client knows is the whole one.
-            InferError::Deadline { .. } => explain(InferError::Deadline { deadline }),
-            error => explain(error),
-        })?;
+        let ready = Instant::now();
+        let instance = &mut instance.instance;
+        let outputs = instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
+        let outputs = outputs.map_err(overdue).map_err(explain)?;
         let inferred = Instant::now();
+        stages.note(Stage::Infer, ready, inferred);
+        self.cold(ColdStep::FirstInference, inferred - ready);
         counters.compute_infer.add(inferred - decoded);
         counters.inferred(items(model, &request.inputs[..]));
 
         let response = encode(&request.plan, model, &outputs)?;
-        counters.compute_output.add(inferred.elapsed());
+        let encoded = Instant::now();
+        stages.note(Stage::Encode, inferred, encoded);
+        counters.compute_output.add(encoded - inferred);
         Ok(response)
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    pub fn new(instance: Instance, served: &Served) -> Counted {
+        Counted { instance, _existing: served.series.get().map(Series::instance) }
     }
 }
 
@@ -162,6 +187,20 @@ fn items(model: &ModelMetadata, inputs: &[samara_protocol::InputTensor<'_>]) -> 
     match inputs.first().and_then(|input| input.shape.first()) {
         Some(&size) if dynamic => size,
         _ => 1,
+    }
+}
+
+/// What a client is told whose request does not run.
+pub fn refused(refusal: &Refusal, deadline: Duration) -> Error {
+    match refusal {
+        Refusal::Expired => {
+            let deadline = deadline.as_millis();
+            Error::DeadlineExceeded(format!("the request's deadline of {deadline} ms has passed before it could run"))
+        }
+        other => Error::Unavailable {
+            message: other.to_string(),
+            retry_after: other.retry_after_seconds().unwrap_or(RETRY_AFTER),
+        },
     }
 }
 

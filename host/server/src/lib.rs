@@ -1,17 +1,22 @@
 //! Serves models over HTTP: the Open Inference Protocol v2.
 //!
 //! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its body and
-//! finds its route; `workers` has a bounded queue of inferences and the threads that run them, never the
-//! threads that do the network's work; `inference` is what such a thread does with one: decode, run in a
+//! finds its route; `ask` takes a request to a model or function in, and tells of it; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
+//! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
+//! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
 //! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
-//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them.
+//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, `scrape` tells that to Prometheus where it asks elsewhere, and `control`
+//! changes what holds for them while the server runs.
 
 #![forbid(unsafe_code)]
 
+mod ask;
 mod body;
 mod config;
 mod connection;
+mod control;
+mod deadline;
 mod error;
 mod function_call;
 mod functions;
@@ -19,11 +24,15 @@ mod graphs;
 mod http;
 mod inference;
 mod linger;
+mod pending;
+mod places;
 mod repository;
+mod scrape;
 mod statistics;
 mod workers;
 
-pub use config::Config;
+pub use config::{Config, Terms};
+pub use control::Control;
 pub use error::ServeError;
 pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
 pub use repository::{Repository, Served};
@@ -32,14 +41,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use samara_nn::Registry;
+use samara_telemetry::Tracer;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
-use crate::http::Service;
+use crate::http::{METRICS_PATH, Service};
 use crate::workers::Workers;
 
 /// A server that is bound to its address and answers when [`Server::run`] is called.
 pub struct Server {
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     service: Arc<Service>,
 }
 
@@ -51,10 +63,20 @@ impl Server {
         functions: Functions,
         graphs: Arc<Registry>,
     ) -> Result<Server, ServeError> {
-        let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })?;
+        let metrics_at = config.metrics_listen;
+        let taken = functions.iter().find(|function| function.route.path() == METRICS_PATH);
+        if let (None, Some(function)) = (metrics_at, taken) {
+            return Err(ServeError::MetricsRoute { name: function.name.clone() });
+        }
+        let tracer = config.traces.as_ref().map(|traces| Tracer::new(traces, Handle::current())).transpose()?;
+        let listener = bind(config.listen).await?;
+        let metrics = match metrics_at {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
-        Ok(Server { listener, service: Arc::new(Service::new(config, repository, functions, graphs, workers)) })
+        let service = Service::new(config, repository, functions, graphs, workers, tracer);
+        Ok(Server { listener, metrics, service: Arc::new(service) })
     }
 
     /// Where the server listens.
@@ -62,8 +84,29 @@ impl Server {
         self.listener.local_addr().map_err(ServeError::Address)
     }
 
+    /// Where metrics are told, if that is not where the server listens.
+    pub fn metrics_address(&self) -> Result<Option<SocketAddr>, ServeError> {
+        self.metrics.as_ref().map(|listener| listener.local_addr().map_err(ServeError::Address)).transpose()
+    }
+
+    /// A handle by which the server is set up anew while it runs.
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.service))
+    }
+
     /// Serves until `stop` is ready, then finishes what has begun, for no longer than a request may take.
     pub async fn run(self, stop: impl Future<Output = ()>) {
+        let metrics = self.metrics.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&self.service))));
+        let service = Arc::clone(&self.service);
         connection::serve(self.listener, self.service, stop).await;
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
+        // It waits for the collector of traces, which answers on these threads.
+        let _ = tokio::task::spawn_blocking(move || service.flush()).await;
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })
 }

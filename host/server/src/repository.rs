@@ -3,14 +3,18 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use samara_admission::LaneId;
 use samara_protocol::Error;
 use samara_runtime::{CodeOrigin, Model, Runtime};
+use samara_telemetry::{ColdStep, Series, Subject};
 
-use crate::ServeError;
 use crate::statistics::ModelCounters;
+use crate::{ServeError, Terms};
 
 /// The models that a server serves, by name and version.
 #[derive(Default)]
@@ -25,7 +29,24 @@ pub struct Served {
     pub model: Model,
     /// The file that it came from.
     pub path: PathBuf,
+    pub(crate) terms: ArcSwap<Terms>,
+    /// Where its requests wait; set when the server starts.
+    pub(crate) lane: OnceLock<LaneId>,
+    /// What is measured of its requests; set when the server starts.
+    pub(crate) series: OnceLock<Series>,
+    /// How its machine code came to be there, and how long that took.
+    pub(crate) loaded: (ColdStep, Duration),
+    /// Whether an instance has been made for a request, and whether one has been answered.
+    pub(crate) warm: [AtomicBool; 2],
     pub(crate) counters: ModelCounters,
+}
+
+impl Served {
+    /// What it is in metrics.
+    pub(crate) fn subject(&self) -> Subject {
+        let metadata = self.model.metadata();
+        Subject::Model { name: metadata.name.clone(), version: metadata.version.clone() }
+    }
 }
 
 impl Repository {
@@ -47,6 +68,10 @@ impl Repository {
     fn load_file(&mut self, runtime: &Runtime, path: &Path) -> Result<(), ServeError> {
         let start = Instant::now();
         let model = runtime.load(path).map_err(|reason| ServeError::Load { path: path.to_owned(), reason })?;
+        let loaded = match model.origin() {
+            CodeOrigin::Cache => (ColdStep::Map, start.elapsed()),
+            CodeOrigin::Compiled(_) => (ColdStep::Compile, start.elapsed()),
+        };
         let metadata = model.metadata();
         tracing::info!(
             model = metadata.name,
@@ -68,9 +93,35 @@ impl Repository {
                 second: path.to_owned(),
             });
         }
-        versions.push(Arc::new(Served { model, path: path.to_owned(), counters: ModelCounters::default() }));
+        let (terms, lane, series, warm, counters) = Default::default();
+        let path = path.to_owned();
+        versions.push(Arc::new(Served { model, path, terms, lane, series, loaded, warm, counters }));
         versions.sort_by(|a, b| compare_versions(&a.model.metadata().version, &b.model.metadata().version));
         Ok(())
+    }
+
+    /// Sets what holds for some models alone, by their names; for all others, what holds for the server does.
+    ///
+    /// # Errors
+    ///
+    /// There is no model of one of the names, and nothing has been changed.
+    pub fn set_terms(&self, terms: &BTreeMap<String, Terms>) -> Result<(), ServeError> {
+        if let Some(name) = terms.keys().find(|name| !self.models.contains_key(*name)) {
+            let known = list(self.models.keys().map(String::as_str));
+            return Err(ServeError::UnknownModel { name: name.clone(), known });
+        }
+        for (name, versions) in &self.models {
+            let terms = terms.get(name).cloned().unwrap_or_default();
+            for served in versions {
+                served.terms.store(Arc::new(terms.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The versions of each model, oldest first.
+    pub(crate) fn by_model(&self) -> impl Iterator<Item = &[Arc<Served>]> {
+        self.models.values().map(Vec::as_slice)
     }
 
     /// All models in all versions, by name, oldest first.

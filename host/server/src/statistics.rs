@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use samara_admission::Refusal;
 use samara_protocol::Error;
 use samara_protocol::repository::{DurationStatistic, FunctionStatistics, ModelStatistics};
 use samara_runtime::InferError;
@@ -37,8 +38,10 @@ pub enum ModelLimit {
     Deadline,
     /// Instances at the same time.
     Instances,
-    /// Inferences that wait for a worker.
+    /// Requests that wait for a worker.
     Queue,
+    /// The time that a request waits for a worker.
+    QueueDeadline,
     /// Bytes of a body.
     BodyBytes,
     /// Elements of a tensor.
@@ -67,11 +70,12 @@ impl Durations {
 }
 
 impl ModelLimit {
-    const ALL: [ModelLimit; 7] = [
+    const ALL: [ModelLimit; 8] = [
         ModelLimit::Memory,
         ModelLimit::Deadline,
         ModelLimit::Instances,
         ModelLimit::Queue,
+        ModelLimit::QueueDeadline,
         ModelLimit::BodyBytes,
         ModelLimit::Elements,
         ModelLimit::Trap,
@@ -83,9 +87,20 @@ impl ModelLimit {
             ModelLimit::Deadline => "deadline",
             ModelLimit::Instances => "instances",
             ModelLimit::Queue => "queue",
+            ModelLimit::QueueDeadline => "queue_deadline",
             ModelLimit::BodyBytes => "body_bytes",
             ModelLimit::Elements => "elements",
             ModelLimit::Trap => "trap",
+        }
+    }
+
+    /// The limit that a request was refused for when it came, if it was one.
+    pub fn of_refusal(refusal: &Refusal) -> Option<ModelLimit> {
+        match refusal {
+            Refusal::QueueFull { .. } | Refusal::Displaced { .. } => Some(ModelLimit::Queue),
+            Refusal::TooLate { .. } => Some(ModelLimit::QueueDeadline),
+            Refusal::Expired => Some(ModelLimit::Deadline),
+            _ => None,
         }
     }
 
@@ -126,6 +141,22 @@ impl ModelCounters {
     /// How often each limit was met.
     pub fn limits(&self) -> [(&'static str, u64); ModelLimit::ALL.len()] {
         ModelLimit::ALL.map(|limit| (limit.name(), self.limits[limit as usize].load(Ordering::Relaxed)))
+    }
+
+    /// The counters that Triton's metrics have too, in the order of [`samara_telemetry::METRICS`].
+    pub fn triton(&self) -> [u64; 9] {
+        let microseconds = |durations: &[&Durations]| durations.iter().map(|sum| sum.read().ns).sum::<u64>() / 1000;
+        [
+            self.success.read().count,
+            self.fail.read().count,
+            self.inferences.load(Ordering::Relaxed),
+            self.compute_infer.read().count,
+            microseconds(&[&self.success, &self.fail]),
+            microseconds(&[&self.queue]),
+            microseconds(&[&self.compute_input]),
+            microseconds(&[&self.compute_infer]),
+            microseconds(&[&self.compute_output]),
+        ]
     }
 
     /// All of it, in the protocol's form.

@@ -1,82 +1,75 @@
-//! The threads that run inferences, and the queue before them.
+//! The threads that run inferences and calls, in the order that admission gives.
 
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
-use flume::{Receiver, Sender, TrySendError};
-use samara_protocol::Error;
-use samara_runtime::Instance;
+use samara_admission::{Admission, LaneId, NodeLimits, Refusal, Submitted, Ticket};
+use samara_telemetry::Stage;
 use tokio::runtime::Handle;
 
 use crate::Config;
 use crate::function_call::Call;
-use crate::inference::{Job, Outcome, Places, Terms};
+use crate::inference::{Counted, Job, Outcome};
+use crate::places::Places;
 use crate::repository::Served;
-use crate::statistics::ModelLimit;
 
-/// When a client that was refused may try again, in seconds.
-const RETRY_AFTER: u32 = 1;
+/// When a client that found no memory or no instance may try again, in seconds.
+pub const RETRY_AFTER: u32 = 1;
 
-/// The threads that run inferences, and the queue before them.
+/// The threads that run inferences and calls, and what waits for them.
 pub struct Workers {
-    queue: Option<Sender<Work>>,
-    capacity: usize,
+    pub admission: Arc<Admission<Work>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What a worker does.
 pub enum Work {
-    Infer(Job),
+    Infer(Box<Job>),
     Call(Box<Call>),
 }
+
+/// What every worker has.
+pub struct Context {
+    pub places: Arc<Places>,
+    /// Where functions wait.
+    network: Handle,
+}
+
+// === impl Workers ===
 
 impl Workers {
     /// Starts the workers. Functions that wait do so in the runtime that this is called in.
     pub fn start(config: &Config) -> io::Result<Workers> {
-        let (queue, jobs) = flume::bounded(config.queue.max(1));
+        let limits = NodeLimits { workers: config.workers, queue: config.queue };
+        let admission = Arc::new(Admission::new(limits));
         let places = Arc::new(Places::new(config.instances));
         let threads = (0..config.workers.get())
             .map(|index| {
-                let terms = Terms {
-                    deadline: config.deadline,
-                    request: config.request.clone(),
-                    retry_after: RETRY_AFTER,
-                    places: Arc::clone(&places),
-                };
-                let worker = Worker { jobs: jobs.clone(), terms, network: Handle::current() };
+                let context = Context { places: Arc::clone(&places), network: Handle::current() };
+                let worker = Worker { admission: Arc::clone(&admission), context };
                 thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
             })
             .collect::<io::Result<_>>()?;
-        Ok(Workers { queue: Some(queue), capacity: config.queue.max(1), threads })
+        Ok(Workers { admission, threads })
     }
 
-    /// Puts an inference or a call into the queue, unless that is full.
-    pub fn submit(&self, work: Work) -> Result<(), Error> {
-        let stopping = || Error::Unavailable { message: "the server is stopping".to_owned(), retry_after: RETRY_AFTER };
-        let queue = self.queue.as_ref().ok_or_else(stopping)?;
-        queue.try_send(work).map_err(|refused| match refused {
-            TrySendError::Full(work) => {
-                let counters = match &work {
-                    Work::Infer(job) => &job.served.counters,
-                    Work::Call(call) => &call.function.counters,
-                };
-                counters.hit(ModelLimit::Queue);
-                Error::Unavailable {
-                    message: format!("overloaded: {} inferences are waiting already", self.capacity),
-                    retry_after: RETRY_AFTER,
-                }
-            }
-            TrySendError::Disconnected(_) => stopping(),
-        })
+    /// Takes work in that has to be done by `deadline`, or refuses it. What loses its place to it is told so.
+    pub fn submit(&self, lane: LaneId, deadline: Instant, work: Work) -> Result<Ticket, Refusal> {
+        let Submitted { ticket, displaced } =
+            self.admission.submit(lane, deadline, work).map_err(|(_, refusal)| refusal)?;
+        if let Some((work, refusal)) = displaced {
+            work.refuse(&refusal);
+        }
+        Ok(ticket)
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // Without a sender, the workers end when the queue is empty.
-        self.queue = None;
+        self.admission.stop();
         for thread in self.threads.drain(..) {
             // A worker catches panics, so there is nothing to learn here.
             let _ = thread.join();
@@ -84,37 +77,59 @@ impl Drop for Workers {
     }
 }
 
+// === impl Work ===
+
+impl Work {
+    fn refuse(self, refusal: &Refusal) {
+        match self {
+            Work::Infer(job) => job.refuse(refusal),
+            Work::Call(call) => call.refuse(refusal),
+        }
+    }
+}
+
 struct Worker {
-    jobs: Receiver<Work>,
-    terms: Terms,
-    network: Handle,
+    admission: Arc<Admission<Work>>,
+    context: Context,
 }
 
 impl Worker {
     fn run(self) {
-        let mut ready: Option<(Arc<Served>, Instance)> = None;
-        while let Ok(work) = self.jobs.recv() {
+        let mut ready: Option<(Arc<Served>, Counted)> = None;
+        // What is done while the permit is there counts as the request's time: its reset, and making the next one ready.
+        while let Some((work, _permit)) = self.admission.take() {
             let job = match work {
                 Work::Infer(job) => job,
                 Work::Call(call) => {
                     let name = call.function.name.clone();
-                    let call = AssertUnwindSafe(|| call.run(&self.network, &self.terms));
+                    let call = AssertUnwindSafe(|| call.run(&self.context.network, &self.context));
                     if std::panic::catch_unwind(call).is_err() {
                         tracing::error!(function = name, "a worker panicked");
                     }
                     continue;
                 }
             };
-            let served = Arc::clone(&job.served);
+            let (served, trace) = (Arc::clone(&job.served), job.trace.clone());
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.terms)));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.context)));
             match outcome {
-                Ok(Outcome::Done(instance)) => {
+                Ok(Outcome::Done(instance, mut stages)) => {
                     // The reply is on its way. This resets the slot.
-                    drop(instance);
-                    if self.jobs.is_empty() {
-                        ready = served.model.instantiate().ok().map(|instance| (served, instance));
+                    if let Some(instance) = instance {
+                        let began = Instant::now();
+                        drop(instance);
+                        stages.note(Stage::Reset, began, Instant::now());
+                    }
+                    if let Some(series) = served.series.get() {
+                        series.measure(&stages);
+                    }
+                    if let Some(trace) = trace {
+                        trace.add(&stages);
+                    }
+                    if self.admission.is_idle() {
+                        let fresh = served.model.instantiate().ok();
+                        ready = fresh.map(|instance| (Arc::clone(&served), Counted::new(instance, &served)));
                     }
                 }
                 Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),

@@ -55,6 +55,8 @@ pub(super) struct Output<'a> {
 pub(super) struct RequestParameters {
     #[serde(default)]
     pub(super) binary_data_output: Option<bool>,
+    #[serde(default)]
+    pub(super) timeout: Option<i64>,
 }
 
 /// The parameters of an input that are known here.
@@ -95,6 +97,17 @@ pub(super) fn read(json: &[u8], split: bool) -> Result<Envelope<'_>, Error> {
         return Err(Error::BadRequest(message.into()));
     }
     Ok(envelope)
+}
+
+/// Reads of the JSON of a request how long the client waits; what is no request reads as if it did not say.
+pub(super) fn read_timeout(json: &[u8]) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Parameters {
+        #[serde(default)]
+        parameters: Option<Object<RequestParameters>>,
+    }
+    let Object(request) = serde_json::from_slice::<Object<Parameters>>(json).ok()?;
+    request.parameters.and_then(|Object(parameters)| parameters.timeout)
 }
 
 /// Reads a `parameters` object; no object reads as an empty one.

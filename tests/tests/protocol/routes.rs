@@ -119,7 +119,7 @@ fn unknown_models_and_versions_are_named() {
 #[test]
 fn unknown_paths_are_named() {
     let server = duo();
-    for path in ["/", "/v1/models/duo", "/v2/modles", "/v2/models/duo/explain", "/v2/models/duo/versions", "/metrics"] {
+    for path in ["/", "/v1/models/duo", "/v2/modles", "/v2/models/duo/explain", "/v2/models/duo/versions"] {
         let reply = server.get(path).expect(404);
         assert_whole(&reply);
         assert_says(&reply.error(), &[path]);

@@ -4,6 +4,7 @@
 
 mod code_cache;
 mod components;
+mod configuration;
 mod copy_on_write;
 mod nonsense;
 mod start;

@@ -51,7 +51,8 @@ fn every_limit_has_a_counter_that_starts_at_zero() {
     assert_eq!(
         server.limits("echo"),
         json!({
-            "memory": 0, "deadline": 0, "instances": 0, "queue": 0, "body_bytes": 0, "elements": 0, "trap": 0
+            "memory": 0, "deadline": 0, "instances": 0, "queue": 0, "queue_deadline": 0, "body_bytes": 0, "elements": 0,
+            "trap": 0
         })
     );
     assert_eq!(server.server_limits(), json!({"header_bytes": 0, "header_timeout": 0, "body_timeout": 0}));

@@ -85,7 +85,7 @@ impl LoadedGraph {
     /// Loads the graph as the command line says, or as it would be without.
     fn of(manifest: &Manifest, arguments: &InspectOptions) -> LoadedGraph {
         let load = || -> Result<LoadedGraph> {
-            let registry = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
+            let registry = graphs::load(arguments.nn.nn.clone(), &arguments.nn.options())?;
             let graph = graph_of(manifest, arguments.model.parent(), &registry)?.context("it asks for none")?;
             graphs::check(&registry)?;
             let info = graph.info();

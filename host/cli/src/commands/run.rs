@@ -10,7 +10,7 @@ use crate::options::RunOptions;
 pub fn run(arguments: &RunOptions) -> Result<ExitCode> {
     let path = &arguments.program;
     let program = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn)?;
+    let graphs = graphs::load(arguments.nn.nn.clone(), &arguments.nn.options())?;
     graphs::check(&graphs)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let options = samara_program::Options {

@@ -5,23 +5,27 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
+use samara_configuration::{Cache, Configuration, Node, ServeSettings};
 use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
-use samara_server::{Config, Functions, Repository, Server};
+use samara_server::{Config, Control, Functions, Repository, Server};
+use samara_telemetry::TraceConfig;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::configuration::Configuration;
+use crate::log::Log;
 use crate::options::ServeOptions;
 use crate::{functions, graphs};
 
 #[derive(Serialize)]
 struct Ready<'a> {
     listen: SocketAddr,
+    /// Where metrics are told, if that is another address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_listen: Option<SocketAddr>,
     models: Vec<ReadyModel<'a>>,
     functions: Vec<ReadyFunction>,
 }
@@ -43,55 +47,83 @@ struct ReadyModel<'a> {
 }
 
 pub fn run(arguments: &ServeOptions) -> Result<()> {
-    let config = config(arguments);
+    let configuration = Configuration::load(&arguments.settings)?;
+    let node = &configuration.node;
+    let log = Log::start(&node.log, node.log_format)?;
+    let config = config(node);
     let mut runtime_config = RuntimeConfig::default();
-    arguments.limits.apply(&mut runtime_config);
+    runtime_config.limits.memory_bytes = node.memory_bytes;
+    runtime_config.limits.deadline = node.deadline;
     runtime_config.limits.instances = config.instance_slots();
-    arguments.cache.apply(&mut runtime_config);
-    let configuration = Configuration::of(arguments)?;
-    runtime_config.graphs = graphs::load(configuration.graphs, &arguments.nn)?;
-    let repository = match &arguments.paths[..] {
+    match &node.cache {
+        Cache::Default => {}
+        Cache::In(directory) => runtime_config.cache_directory = Some(directory.clone()),
+        Cache::None => runtime_config.cache_directory = None,
+    }
+    let options = samara_nn::Options { ort_dylib: node.ort_dylib.clone(), allow_load: node.nn_load };
+    runtime_config.graphs = graphs::load(configuration.graphs.clone(), &options)?;
+    let repository = match &node.paths[..] {
         [] if !configuration.functions.is_empty() => Repository::default(),
         [] => Repository::load(&Runtime::new(&runtime_config)?, &[".".into()])?,
         paths => Repository::load(&Runtime::new(&runtime_config)?, paths)?,
     };
+    repository.set_terms(&configuration.models)?;
     // After the models, whose graphs functions may ask for.
     let functions = functions::load(&configuration.functions, &runtime_config)?;
     graphs::check(&runtime_config.graphs)?;
     // Network threads do nothing that takes long: half as many as the workers do.
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.workers.get().div_ceil(2))
+        .worker_threads(node.workers.get().div_ceil(2))
         .thread_name("samara-network")
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments.json, config, repository, functions, runtime_config.graphs))
+        .block_on(serve(arguments, configuration, repository, functions, runtime_config.graphs, log))
 }
 
-fn config(arguments: &ServeOptions) -> Config {
+fn config(node: &Node) -> Config {
     let mut config = Config::default();
-    config.listen = arguments.listen;
-    if let Some(workers) = arguments.workers {
-        config.workers = workers;
-    }
-    config.instances = u32::from(arguments.limits.instances);
-    config.queue = arguments.queue;
-    config.deadline = arguments.limits.deadline();
-    config.request = Limits::default()
-        .with_max_body_bytes(arguments.max_body_mib.saturating_mul(1 << 20))
-        .with_max_elements(arguments.max_elements);
-    config.max_header_bytes = (arguments.max_header_kib as usize) << 10;
-    config.header_timeout = Duration::from_millis(arguments.header_timeout_ms);
-    config.body_timeout = Duration::from_millis(arguments.body_timeout_ms);
+    config.listen = node.listen;
+    config.workers = node.workers;
+    config.instances = node.instances;
+    config.queue = node.queue;
+    config.queue_deadline = node.queue_deadline;
+    config.deadline = node.deadline;
+    config.request = Limits::default().with_max_body_bytes(node.max_body_bytes).with_max_elements(node.max_elements);
+    config.max_header_bytes = node.max_header_bytes;
+    config.header_timeout = node.header_timeout;
+    config.body_timeout = node.body_timeout;
+    config.metrics_listen = node.metrics_listen;
+    config.traces = node.otlp_endpoint.clone().map(|endpoint| TraceConfig { endpoint, ratio: node.trace_ratio });
+    config.log_requests = node.log_requests;
     config
 }
 
+/// Reads the configuration again. What can be changed at once is; what cannot is named in the log.
+fn reload(settings: &ServeSettings, running: &Configuration, control: &Control, log: &Log) -> Result<()> {
+    let fresh = Configuration::load(settings)?;
+    let terms: Vec<_> =
+        fresh.functions.iter().map(|function| (function.route.clone(), function.terms.clone())).collect();
+    log.set(&fresh.node.log)?;
+    let mut changed = config(&fresh.node);
+    // It stays where it is until the next start, and so does what is not told there.
+    changed.metrics_listen = running.node.metrics_listen;
+    control.set_up(changed, &fresh.models, &terms)?;
+    let waiting = running.fixed_changes(&fresh);
+    if !waiting.is_empty() {
+        tracing::warn!(keys = waiting.join(", "), "some of what has changed takes effect only at the next start");
+    }
+    tracing::info!("the configuration has been read again");
+    Ok(())
+}
+
 async fn serve(
-    json: bool,
-    config: Config,
+    arguments: &ServeOptions,
+    configuration: Configuration,
     repository: Repository,
     functions: Functions,
     graphs: Arc<Registry>,
+    log: Log,
 ) -> Result<()> {
     let models: Vec<(String, String, std::path::PathBuf)> = repository
         .models()
@@ -111,13 +143,21 @@ async fn serve(
         .collect();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = Server::bind(config, repository, functions, graphs).await?;
-    announce(json, server.address()?, &models, routes)?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let server = Server::bind(config(&configuration.node), repository, functions, graphs).await?;
+    announce(arguments.json, server.address()?, server.metrics_address()?, &models, routes)?;
+    let control = server.control();
     server
         .run(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => {}
+                }
+                if let Err(error) = reload(&arguments.settings, &configuration, &control, &log) {
+                    tracing::error!("the configuration stays as it was: {error:#}");
+                }
             }
         })
         .await;
@@ -128,15 +168,19 @@ async fn serve(
 fn announce(
     json: bool,
     listen: SocketAddr,
+    metrics_listen: Option<SocketAddr>,
     models: &[(String, String, std::path::PathBuf)],
     functions: Vec<ReadyFunction>,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
-        writeln!(out, "{}", serde_json::to_string(&Ready { listen, models, functions })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Ready { listen, metrics_listen, models, functions })?)?;
     } else {
         writeln!(out, "listening on http://{listen}")?;
+        if let Some(metrics) = metrics_listen {
+            writeln!(out, "metrics on http://{metrics}/metrics")?;
+        }
     }
     out.flush()?;
     Ok(())
