@@ -197,7 +197,7 @@ fn unknown_members_and_parameters_are_passed_over() {
     let server = duo();
     let mut body = json_body(&inputs());
     body["from_the_future"] = json!({"deep": [1, 2, {"deeper": null}]});
-    body["parameters"] = json!({"priority": 3, "timeout": 1000});
+    body["parameters"] = json!({"priority": 3, "cohort": 1000});
     body["inputs"][0]["note"] = json!("mine");
     let reply = server.send(&Request::post_json(&infer_path("duo"), &body));
     assert_eq!(outputs(&reply), expected());
