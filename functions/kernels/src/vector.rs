@@ -61,13 +61,13 @@ impl F32x4 {
         F32x4(imp::mul_add(self.0, factor.0, summand.0))
     }
 
-    /// The larger of each two, as [`larger`] tells it.
+    /// The larger of each two, as `larger` tells it.
     #[inline(always)]
     pub fn max(self, other: F32x4) -> F32x4 {
         F32x4(imp::max(self.0, other.0))
     }
 
-    /// The smaller of each two, as [`smaller`] tells it.
+    /// The smaller of each two, as `smaller` tells it.
     #[inline(always)]
     pub fn min(self, other: F32x4) -> F32x4 {
         F32x4(imp::min(self.0, other.0))
