@@ -6,6 +6,8 @@
 mod elementwise;
 mod functions;
 pub mod lines;
+#[cfg(test)]
+mod numbers;
 mod peak;
 pub mod places;
 mod product;

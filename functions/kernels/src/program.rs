@@ -1,5 +1,7 @@
 //! Arithmetic on whole tensors, several operations at a time: each block of numbers goes through all of them before the next.
 
+use std::mem::MaybeUninit;
+
 use crate::functions;
 use crate::vector::F32x4;
 
@@ -62,20 +64,45 @@ pub enum Operand {
     Number(f32),
 }
 
-/// An operation, and where its operands are.
+/// An operation on operands: in a program, where they are; elsewhere, whatever stands for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Operation {
+pub enum Operation<T = Operand> {
     /// Of one number.
-    Unary(Unary, Operand),
+    Unary(Unary, T),
     /// Of two numbers.
-    Binary(Binary, Operand, Operand),
+    Binary(Binary, T, T),
     /// The first number, but no less than the second and no more than the third.
-    Clamp(Operand, f32, f32),
+    Clamp(T, f32, f32),
     /// The first number times itself plus the second, which is no less than the third and no more than the fourth: what
     /// hard swish is made of.
-    Gate(Operand, f32, f32, f32),
+    Gate(T, f32, f32, f32),
     /// The first number times the second plus the third.
-    Affine(Operand, f32, f32),
+    Affine(T, f32, f32),
+}
+
+impl<T> Operation<T> {
+    /// What it is done on, one or two.
+    pub fn operands(self) -> impl Iterator<Item = T> {
+        let (one, other) = match self {
+            Operation::Binary(_, left, right) => (left, Some(right)),
+            Operation::Unary(_, of)
+            | Operation::Clamp(of, ..)
+            | Operation::Gate(of, ..)
+            | Operation::Affine(of, ..) => (of, None),
+        };
+        std::iter::once(one).chain(other)
+    }
+
+    /// The same on other operands; none where there is none for one.
+    pub fn on<U>(self, mut operand: impl FnMut(T) -> Option<U>) -> Option<Operation<U>> {
+        Some(match self {
+            Operation::Unary(operation, of) => Operation::Unary(operation, operand(of)?),
+            Operation::Binary(operation, left, right) => Operation::Binary(operation, operand(left)?, operand(right)?),
+            Operation::Clamp(of, low, high) => Operation::Clamp(operand(of)?, low, high),
+            Operation::Gate(of, summand, low, high) => Operation::Gate(operand(of)?, summand, low, high),
+            Operation::Affine(of, factor, summand) => Operation::Affine(operand(of)?, factor, summand),
+        })
+    }
 }
 
 /// An operation, and the slot of its result.
@@ -107,6 +134,16 @@ pub enum Spread {
 }
 
 impl Spread {
+    /// How many numbers there are for a result of so many rows and columns.
+    pub fn count(self, rows: usize, columns: usize) -> usize {
+        match self {
+            Spread::Full => rows * columns,
+            Spread::Columns => columns,
+            Spread::Rows => rows,
+            Spread::One => 1,
+        }
+    }
+
     /// Whether it matters which row or column a number is in.
     pub fn is_by_axis(self) -> bool {
         matches!(self, Spread::Columns | Spread::Rows)
@@ -142,14 +179,7 @@ impl Program {
     pub fn new(instructions: Vec<Instruction>) -> Option<Program> {
         let mut written = [false; SLOTS];
         for Instruction { operation, slot } in &instructions {
-            let operands = match *operation {
-                Operation::Binary(_, left, right) => [left, right],
-                Operation::Unary(_, of)
-                | Operation::Clamp(of, ..)
-                | Operation::Gate(of, ..)
-                | Operation::Affine(of, ..) => [of, of],
-            };
-            for operand in operands {
+            for operand in operation.operands() {
                 if let Operand::Slot(slot) = operand {
                     written.get(slot).filter(|written| **written)?;
                 }
@@ -180,7 +210,7 @@ impl Program {
         let spread = |spread: Spread| sources.iter().any(|source| source.spread == spread);
         // A segment ends where a row does, unless no source minds.
         let segment = if spread(Spread::Rows) || spread(Spread::Columns) { columns } else { count };
-        let mut state = State { slots: [[F32x4::ZERO; BLOCK]; SLOTS], tails: Vec::new() };
+        let mut state = State { slots: [const { [const { MaybeUninit::uninit() }; BLOCK] }; SLOTS], tails: Vec::new() };
         let mut first = 0;
         while first < count {
             let mut at = 0;
@@ -215,9 +245,9 @@ impl Program {
         // SAFETY: as the caller says.
         unsafe {
             for (index, &Instruction { operation, slot }) in self.instructions.iter().enumerate() {
-                let result = state.slots[slot].as_mut_ptr();
+                let result: *mut F32x4 = state.slots[slot].as_mut_ptr().cast();
                 let result = if index == last && numbers >= 4 { to.add(at).cast() } else { result };
-                let slots: *const [F32x4; BLOCK] = state.slots.as_ptr();
+                let slots: *const [F32x4; BLOCK] = state.slots.as_ptr().cast();
                 let tails = state.tails.as_mut_ptr();
                 let reader = |operand: Operand, number: usize| match operand {
                     Operand::Slot(slot) => Reader { from: slots.add(slot).cast(), step: 1 },
@@ -273,7 +303,8 @@ impl Program {
 
 /// What a program needs while it runs.
 struct State {
-    slots: [[F32x4; BLOCK]; SLOTS],
+    /// Written to before they are read: a program is nothing else.
+    slots: [[MaybeUninit<F32x4>; BLOCK]; SLOTS],
     /// A vector for what is left of each source behind the last whole vector, and for two numbers.
     tails: Vec<F32x4>,
 }

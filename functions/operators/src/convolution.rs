@@ -1,14 +1,16 @@
 //! Convolutions in which each channel of the result is made of all channels of the image.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::places::Window;
-use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
+use samara_kernels::rows::{Bounds, STRIP, Weights, pack};
 use tract_core::internal::*;
 
-use crate::fused::Fused;
+use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
+use crate::strips::{Rows, multiply};
 
 /// A convolution with weights, a bias, bounds, and arithmetic. A step of the product with the weights is a number of the
 /// window: its channels lie together, those of a row beside each other.
@@ -48,9 +50,9 @@ struct Images<'a> {
     zeros: &'a [f32],
 }
 
-impl Images<'_> {
-    /// The window of one place of the result.
-    fn gather(&self, place: usize) -> Vec<f32> {
+impl Rows for Images<'_> {
+    /// The window of one place of the result, counted over all images.
+    fn row(&self, place: usize) -> Cow<'_, [f32]> {
         let Window { kernel, stride, dilation, before, input, output } = self.window;
         let (item, place) = (place / (output[0] * output[1]), place % (output[0] * output[1]));
         let (y, x) = (place / output[1] * stride[0], place % output[1] * stride[1]);
@@ -66,14 +68,10 @@ impl Images<'_> {
                 window.extend_from_slice(&numbers[..self.channels]);
             }
         }
-        window
+        Cow::Owned(window)
     }
 
-    /// Packs the windows of four places of the result, counted over all images; the last again where there are fewer.
-    ///
-    /// # Safety
-    ///
-    /// There are as many images, and there is room for four windows at `strip`.
+    /// The windows of four places.
     unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
         let Window { kernel, stride, dilation, before, input, output } = self.window;
         let (channels, size) = (self.channels, output[0] * output[1]);
@@ -94,13 +92,14 @@ impl Images<'_> {
         {
             // The same step of four windows is four numbers beside each other.
             for row in 0..kernel[0] {
-                let y = (one.1 + row * dilation[0]).wrapping_sub(before[0]);
+                let y = (one.1 + row * dilation[0]).checked_sub(before[0]).filter(|y| *y < input[0]);
                 for step in 0..kernel[1] {
-                    let at = one.0 + y.wrapping_mul(input[1]).wrapping_add(one.2 + step * dilation[1] - before[1]);
-                    let is_inside = y < input[0];
-                    // SAFETY: the numbers are inside of the image.
+                    // SAFETY: the numbers are inside of the image, as all windows are that begin in a row of it.
                     unsafe {
-                        let x = if is_inside { F32x4::load(self.numbers.as_ptr().add(at)) } else { F32x4::ZERO };
+                        let x = y.map_or(F32x4::ZERO, |y| {
+                            let at = one.0 + y * input[1] + one.2 + step * dilation[1] - before[1];
+                            F32x4::load(self.numbers.as_ptr().add(at))
+                        });
                         x.store(strip.add((row * kernel[1] + step) * STRIP));
                     }
                 }
@@ -155,7 +154,7 @@ impl EvalOp for Convolution {
         ensure!(steps * channels == depth, "{channels} channels where there are weights for {}", depth / steps);
         let rows = items * window.output[0] * window.output[1];
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, columns)).transpose()?;
+        let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
         // SAFETY: each row is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
         let mut plain = output.try_as_plain_ram_mut()?;
@@ -167,33 +166,7 @@ impl EvalOp for Convolution {
         );
         let zeros = vec![0.0; window.kernel[1] * channels];
         let images = Images { window, channels, numbers, zeros: &zeros };
-        // A window that no strip is full of is best by itself.
-        let alone = usize::from(rows % STRIP == 1);
-        let together = rows - alone;
-        let at_once = self.weights.rows_at_a_time().min(together);
-        let mut strips = vec![F32x4::ZERO; self.weights.room_for(at_once)];
-        let mut first = 0;
-        while first < rows {
-            let count = if first < together { at_once.min(together - first) } else { alone };
-            let part = &mut to[first * columns..][..count * columns];
-            // SAFETY: there are as many places, and as much room.
-            unsafe {
-                if first == together {
-                    self.weights.multiply_one(images.gather(first).as_ptr(), part.as_mut_ptr(), self.bounds);
-                } else {
-                    for strip in (0..count).step_by(STRIP) {
-                        let to = strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast();
-                        images.pack(first + strip, first + count - 1, to);
-                    }
-                    let target = Target { to: part.as_mut_ptr(), stride: columns };
-                    self.weights.multiply(count, &strips, target, self.bounds);
-                }
-            }
-            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
-                fused.run(sources, first, part);
-            }
-            first += count;
-        }
+        multiply(&images, &self.weights, self.bounds, &bound, to);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -6,7 +6,7 @@ use samara_kernels::places::Depthwise as Weights;
 use samara_kernels::rows::Bounds;
 use tract_core::internal::*;
 
-use crate::fused::Fused;
+use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
 
 /// A depthwise convolution with weights, a bias, bounds, and arithmetic.
@@ -62,7 +62,7 @@ impl EvalOp for Depthwise {
         let [height, width] = window.output;
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let rows = items * height * width;
-        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, channels)).transpose()?;
+        let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, channels)?;
         // SAFETY: each row is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
         let mut plain = output.try_as_plain_ram_mut()?;
@@ -74,9 +74,7 @@ impl EvalOp for Depthwise {
             let image = &numbers[row / height * image_size..][..image_size];
             // SAFETY: the image is as large as the window says, and so is the row.
             unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.bounds) };
-            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
-                fused.run(sources, row * width, part);
-            }
+            bound.run(row * width, part);
         }
         Ok(tvec!(output.into_tvalue()))
     }

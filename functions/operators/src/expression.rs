@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use samara_kernels::places::Depthwise as DepthwiseWeights;
-use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread, Unary};
+use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread};
 use samara_kernels::rows::{Bounds, Weights};
 use tract_core::internal::*;
 
@@ -51,14 +51,7 @@ pub enum Term {
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Deed {
-    Unary(Unary, Term),
-    Binary(Binary, Term, Term),
-    Clamp(Term, f32, f32),
-    Gate(Term, f32, f32, f32),
-    Affine(Term, f32, f32),
-}
+pub type Deed = Operation<Term>;
 
 /// A step, and the outlet of the old graph whose value it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,8 +143,7 @@ impl Expression {
         for step in &other.steps {
             let known = self.steps.iter().position(|known| known.outlet == step.outlet);
             places.push(known.unwrap_or_else(|| {
-                let deed = step.deed.map(|operand| term(operand, &places));
-                self.steps.push(Step { deed, ..*step });
+                self.steps.push(step.map(|operand| term(operand, &places)));
                 self.steps.len() - 1
             }));
         }
@@ -159,24 +151,15 @@ impl Expression {
     }
 }
 
-impl Deed {
+impl Step {
     /// The same on other terms.
-    pub fn map(self, term: impl Fn(Term) -> Term) -> Deed {
-        match self {
-            Deed::Unary(operation, of) => Deed::Unary(operation, term(of)),
-            Deed::Binary(operation, left, right) => Deed::Binary(operation, term(left), term(right)),
-            Deed::Clamp(of, low, high) => Deed::Clamp(term(of), low, high),
-            Deed::Gate(of, summand, low, high) => Deed::Gate(term(of), summand, low, high),
-            Deed::Affine(of, factor, summand) => Deed::Affine(term(of), factor, summand),
-        }
+    fn map(self, term: impl Fn(Term) -> Term) -> Step {
+        Step { deed: self.deed.on(|operand| Some(term(operand))).unwrap_or(self.deed), ..self }
     }
 
-    /// What it is done on.
-    fn terms(self) -> [Option<Term>; 2] {
-        match self {
-            Deed::Binary(_, left, right) => [Some(left), Some(right)],
-            Deed::Unary(_, of) | Deed::Clamp(of, ..) | Deed::Gate(of, ..) | Deed::Affine(of, ..) => [Some(of), None],
-        }
+    /// Whether it is done on a term.
+    fn is_on(&self, term: Term) -> bool {
+        self.deed.operands().any(|operand| operand == term)
     }
 }
 
@@ -185,7 +168,7 @@ impl Deed {
 impl Expression {
     /// How often a term is used, the value counted.
     fn uses(&self, term: Term) -> usize {
-        let used = |step: &Step| step.deed.terms().into_iter().flatten().filter(|used| *used == term).count();
+        let used = |step: &Step| step.deed.operands().filter(|used| *used == term).count();
         self.steps.iter().map(used).sum::<usize>() + usize::from(self.value == term)
     }
 
@@ -205,7 +188,7 @@ impl Expression {
         self.sweep();
         while let Some(root) = &mut self.root {
             let Some(first) = self.steps.first().copied() else { break };
-            if self.steps[1..].iter().any(|step| step.deed.terms().contains(&Some(Term::Root)))
+            if self.steps[1..].iter().any(|step| step.is_on(Term::Root))
                 || self.value == Term::Root
                 || !root.absorb(first.deed, &self.reads)
             {
@@ -218,7 +201,7 @@ impl Expression {
             };
             self.steps.remove(0);
             for step in &mut self.steps {
-                step.deed = step.deed.map(shift);
+                *step = step.map(shift);
             }
             self.value = shift(self.value);
         }
@@ -252,12 +235,15 @@ impl Expression {
             Add | Sub => {
                 let number = if operation == Add { number } else { -number };
                 match before {
-                    Some(Deed::Affine(of, factor, summand)) => Deed::Affine(of, factor, summand + number),
+                    // Two summands are not one: a large one that is taken off again rounds.
+                    Some(Deed::Affine(of, factor, 0.0)) => Deed::Affine(of, factor, number),
                     _ => Deed::Affine(of, 1.0, number),
                 }
             }
             Mul => match before {
-                Some(Deed::Affine(of, factor, 0.0)) => Deed::Affine(of, factor * number, 0.0),
+                Some(Deed::Affine(of, factor, 0.0)) if (factor * number).is_normal() => {
+                    Deed::Affine(of, factor * number, 0.0)
+                }
                 _ => Deed::Affine(of, number, 0.0),
             },
             Div => deed,
@@ -284,7 +270,7 @@ impl Expression {
                     same => same,
                 };
                 for step in &mut self.steps {
-                    step.deed = step.deed.map(shift);
+                    *step = step.map(shift);
                 }
                 self.value = shift(self.value);
             }
@@ -311,17 +297,9 @@ impl Expression {
             }
         };
         for (index, step) in self.steps.iter().enumerate() {
-            let operation = match step.deed {
-                Deed::Unary(operation, of) => Operation::Unary(operation, operand(of, &slots)?),
-                Deed::Binary(operation, left, right) => {
-                    Operation::Binary(operation, operand(left, &slots)?, operand(right, &slots)?)
-                }
-                Deed::Clamp(of, low, high) => Operation::Clamp(operand(of, &slots)?, low, high),
-                Deed::Gate(of, summand, low, high) => Operation::Gate(operand(of, &slots)?, summand, low, high),
-                Deed::Affine(of, factor, summand) => Operation::Affine(operand(of, &slots)?, factor, summand),
-            };
+            let operation = step.deed.on(|term| operand(term, &slots))?;
             for slot in &mut slots {
-                let needed = |step: &Step| slot.is_some_and(|held| step.deed.terms().contains(&Some(Term::Step(held))));
+                let needed = |step: &Step| slot.is_some_and(|held| step.is_on(Term::Step(held)));
                 if !self.steps[index + 1..].iter().any(needed) {
                     *slot = None;
                 }

@@ -18,6 +18,7 @@ mod pattern;
 mod pool;
 mod product;
 mod rewrite;
+mod strips;
 mod winograd;
 
 pub use rewrite::rewrite;

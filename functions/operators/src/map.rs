@@ -3,6 +3,8 @@
 use samara_kernels::program::{Program, Source, Spread};
 use tract_core::internal::*;
 
+use crate::fused::spread_over;
+
 /// A program on tensors: each input is a source. The first axes of the result are its rows, the last is its columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
@@ -41,17 +43,7 @@ impl EvalOp for Map {
         let columns = shape.last().copied().unwrap_or(1);
         let rows: usize = shape.iter().take(shape.len().saturating_sub(1)).product();
         for (input, spread) in inputs.iter().zip(&self.spreads) {
-            let wanted = match spread {
-                Spread::Full => rows * columns,
-                Spread::Columns => columns,
-                Spread::Rows => rows,
-                Spread::One => 1,
-            };
-            ensure!(
-                input.len() == wanted && input.datum_type() == f32::datum_type(),
-                "{} numbers where {wanted} are wanted",
-                input.len()
-            );
+            spread_over(input, *spread, rows, columns)?;
         }
         // The result takes the place of an input that nobody else has.
         let (mut output, own) = match full {

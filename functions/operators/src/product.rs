@@ -1,12 +1,13 @@
 //! Products with matrices that do not change: dense layers, convolutions of one place.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use samara_kernels::F32x4;
-use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
+use samara_kernels::rows::{Bounds, STRIP, Weights, pack};
 use tract_core::internal::*;
 
-use crate::fused::Fused;
+use crate::fused::{Bound, Fused};
+use crate::strips::{Rows, multiply};
 
 /// The product of a tensor's rows with weights, a bias, bounds, and arithmetic.
 ///
@@ -48,6 +49,26 @@ impl Product {
     }
 }
 
+/// Rows one after the other.
+struct Matrix<'a> {
+    numbers: &'a [f32],
+    depth: usize,
+}
+
+impl Rows for Matrix<'_> {
+    unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
+        let rows = std::array::from_fn::<_, STRIP, _>(|index| {
+            self.numbers[(first + index).min(last) * self.depth..][..self.depth].as_ptr()
+        });
+        // SAFETY: each row has as many numbers, and there is room for them as the caller says.
+        unsafe { pack(rows, self.depth, strip) };
+    }
+
+    fn row(&self, row: usize) -> Cow<'_, [f32]> {
+        Cow::Borrowed(&self.numbers[row * self.depth..][..self.depth])
+    }
+}
+
 impl Op for Product {
     fn name(&self) -> StaticName {
         "Product".into()
@@ -69,39 +90,11 @@ impl EvalOp for Product {
         let rows: usize = shape[..self.rows].iter().product();
         let from = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         ensure!(from.len() == rows * depth, "{} numbers are not {rows} rows of {depth}", from.len());
-        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, columns)).transpose()?;
+        let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
         // SAFETY: each row is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let mut plain = output.try_as_plain_ram_mut()?;
-        let to = plain.as_slice_mut::<f32>()?;
-        // A row that no strip is full of is best by itself.
-        let alone = usize::from(rows % STRIP == 1);
-        let together = rows - alone;
-        let at_once = self.weights.rows_at_a_time().min(together);
-        let mut strips = vec![F32x4::ZERO; self.weights.room_for(at_once)];
-        let mut first = 0;
-        while first < rows {
-            let count = if first < together { at_once.min(together - first) } else { alone };
-            let part = &mut to[first * columns..][..count * columns];
-            // SAFETY: the input has as many rows, the strips and the output as much room.
-            unsafe {
-                let from = from.as_ptr().add(first * depth);
-                if first == together {
-                    self.weights.multiply_one(from, part.as_mut_ptr(), self.bounds);
-                } else {
-                    for strip in (0..count).step_by(STRIP) {
-                        let rows = std::array::from_fn(|row| from.add((strip + row).min(count - 1) * depth));
-                        pack(rows, depth, strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast());
-                    }
-                    let target = Target { to: part.as_mut_ptr(), stride: columns };
-                    self.weights.multiply(count, &strips, target, self.bounds);
-                }
-            }
-            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
-                fused.run(sources, first, part);
-            }
-            first += count;
-        }
+        multiply(&Matrix { numbers: from, depth }, &self.weights, self.bounds, &bound, plain.as_slice_mut::<f32>()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -7,7 +7,7 @@ use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
 use samara_kernels::winograd::{Filtering, RESULTS, weighted_sum};
 use tract_core::internal::*;
 
-use crate::fused::Fused;
+use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
 
 /// Bytes of products that are kept at a time.
@@ -124,7 +124,7 @@ impl EvalOp for Winograd {
         ensure!(window.kernel[0] * channels == depth, "{channels} channels where there are weights for others");
         let rows = items * height * width;
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        let sources = self.fused.as_ref().map(|fused| fused.sources(&inputs[1..], rows, columns)).transpose()?;
+        let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
         // SAFETY: each row is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
         let mut plain = output.try_as_plain_ram_mut()?;
@@ -192,9 +192,7 @@ impl EvalOp for Winograd {
                 // SAFETY: each product has as many columns.
                 unsafe { weighted_sum(&terms, columns, self.bounds, to.as_mut_ptr()) };
             }
-            if let Some((fused, sources)) = self.fused.as_ref().zip(sources.as_ref()) {
-                fused.run(sources, first * width, part);
-            }
+            bound.run(first * width, part);
         }
         Ok(tvec!(output.into_tvalue()))
     }

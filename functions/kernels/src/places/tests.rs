@@ -1,16 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::numbers::numbers;
 use crate::rows::Bounds;
-
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    std::iter::repeat_with(next).take(count).collect()
-}
 
 /// Windows of any size, that may go beyond the image on all sides, and be all outside of it.
 fn windows() -> impl Strategy<Value = Window> {

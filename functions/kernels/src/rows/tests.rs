@@ -1,15 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    std::iter::repeat_with(next).take(count).collect()
-}
+use crate::numbers::numbers;
 
 /// What the product of a row and a column is, and its bias, in 64 bits.
 fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, bounds: Bounds) -> f64 {

@@ -67,7 +67,8 @@ impl Rewriter<'_> {
             KernelFormat::HWIO => (step * of_group + channel) * to + column,
             KernelFormat::OHWI => (column * steps + step) * of_group + channel,
         };
-        if weights.len() != steps * of_group * to || !matches!(bias.len(), 1) && bias.len() != to || steps == 0 {
+        if weights.len() != steps * of_group * to || !matches!(bias.len(), 1) && bias.len() != to || weights.is_empty()
+        {
             return Ok(false);
         }
         if op.kernel_fmt != KernelFormat::OIHW && op.group > 1 {

@@ -77,3 +77,18 @@ fn arithmetic_that_comes_together_is_one_operator() {
     assert!(has(&names, "Map"), "{names:?}");
     assert_eq!(names.iter().filter(|name| *name != "Const" && *name != "Source").count(), 1, "{names:?}");
 }
+
+#[test]
+fn a_large_number_that_is_taken_off_again_rounds() {
+    let mut builder = Builder::default();
+    let x = builder.tensor(&[2, 8]);
+    let [large, huge, tiny] =
+        [8_388_608.0_f32, 1e30, 1e-30].map(|x| builder.constant(Tensor::from_shape(&[1, 1], &[x]).unwrap()));
+    let up = builder.node(math::add(), &[x, large]);
+    let rounded = builder.node(math::sub(), &[up, large]);
+    // A product of the two factors is no number.
+    let up = builder.node(math::mul(), &[x, huge]);
+    let up = builder.node(math::mul(), &[up, huge]);
+    let infinite = builder.node(math::mul(), &[up, tiny]);
+    check(builder.finish(&[rounded, infinite]), &[numbers(1, &[2, 8])]);
+}
