@@ -137,6 +137,14 @@ impl<T> Admission<T> {
 
 // === impl Permit ===
 
+impl<T> Permit<T> {
+    /// Says that the reply goes out now: whoever gets it may come again at once, and will not be told that a worker is busy
+    /// which only has to make itself ready.
+    pub fn answered(&self) {
+        self.admission.lock().scheduler.answered(self.id);
+    }
+}
+
 impl<T> Drop for Permit<T> {
     fn drop(&mut self) {
         let mut state = self.admission.lock();

@@ -47,6 +47,8 @@ struct Running {
     since: Instant,
     /// What it was expected to cost, in seconds.
     charged: f64,
+    /// Whether its client has its reply: what is left is to make the worker ready for the next.
+    answered: bool,
 }
 
 // === impl Scheduler ===
@@ -89,7 +91,7 @@ impl<T> Scheduler<T> {
         if let Err(refusal) = self.admit(now, lane.0, deadline) {
             return Err((work, refusal));
         }
-        let displaced = if self.waiting >= self.limits.queue.saturating_add(self.free()) {
+        let displaced = if self.waiting >= self.limits.queue.saturating_add(self.available()) {
             match self.displace(now, lane.0) {
                 Ok(displaced) => Some(displaced),
                 Err(refusal) => return Err((work, refusal)),
@@ -123,15 +125,25 @@ impl<T> Scheduler<T> {
         lane.charge(charged);
         lane.running += 1;
         self.waiting -= 1;
-        self.running.push(Running { id, lane: index, since: now, charged });
+        self.running.push(Running { id, lane: index, since: now, charged, answered: false });
         Some(Taken { id, lane: LaneId(index), work })
+    }
+
+    /// Notes that the reply to a request which runs goes out. Whoever gets it may come again at once: as far as admission is
+    /// concerned, its worker is free, though it still has to make itself ready.
+    pub fn answered(&mut self, id: WorkId) {
+        if let Some(running) = self.running.iter_mut().find(|running| running.id == id && !running.answered) {
+            running.answered = true;
+            self.lanes[running.lane].answered += 1;
+        }
     }
 
     /// Notes that a request which ran has come to its end.
     pub fn complete(&mut self, now: Instant, id: WorkId) {
         let Some(index) = self.running.iter().position(|running| running.id == id) else { return };
-        let Running { lane, since, charged, .. } = self.running.swap_remove(index);
+        let Running { lane, since, charged, answered, .. } = self.running.swap_remove(index);
         let lane = &mut self.lanes[lane];
+        lane.answered -= usize::from(answered);
         let taken = now.saturating_duration_since(since).as_secs_f64();
         lane.charge(taken - charged);
         lane.measure(taken);
@@ -173,7 +185,7 @@ impl<T> Scheduler<T> {
         }
         let lane = &self.lanes[index];
         let wait = self.wait(now, index);
-        let room = lane.limits.queue.unwrap_or(usize::MAX).saturating_add(lane.free().min(self.free()));
+        let room = lane.limits.queue.unwrap_or(usize::MAX).saturating_add(lane.available().min(self.available()));
         if lane.waiting.len() >= room {
             return Err(Refusal::QueueFull { waiting: lane.waiting.len(), retry_after: wait });
         }
@@ -208,6 +220,11 @@ impl<T> Scheduler<T> {
     /// Workers that have nothing to do.
     fn free(&self) -> usize {
         self.limits.workers.get().saturating_sub(self.running.len())
+    }
+
+    /// Those, and the ones that only have to make themselves ready.
+    fn available(&self) -> usize {
+        self.free() + self.running.iter().filter(|running| running.answered).count()
     }
 }
 

@@ -21,6 +21,7 @@ use crate::function_call::{self, Call};
 use crate::functions::Function;
 use crate::http::{Reply, Service, problem_details, tensors};
 use crate::inference::{Job, refused};
+use crate::message::Message;
 use crate::pending::{Answer, Patience, Pending};
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
@@ -87,8 +88,7 @@ impl Service {
         let pending = cancellation.clone();
         let job = Job {
             served: Arc::clone(served),
-            headers,
-            body,
+            message: Message::Http { headers, body },
             accepted,
             deadline,
             limits,

@@ -11,7 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::HeaderName;
 use samara_protocol::Error;
 
-use crate::inference::INFERENCE_HEADER_CONTENT_LENGTH;
+use crate::message::INFERENCE_HEADER_CONTENT_LENGTH;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const ENVOY_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");

@@ -20,7 +20,7 @@ use samara_telemetry::{Metrics, RequestId, Tracer};
 use crate::body;
 use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
-use crate::inference::INFERENCE_HEADER_CONTENT_LENGTH;
+use crate::message::INFERENCE_HEADER_CONTENT_LENGTH;
 use crate::repository::Served;
 use crate::statistics::{ModelCounters, ServerCounters};
 use crate::workers::Workers;

@@ -4,28 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::HeaderMap;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use samara_admission::Refusal;
-use samara_protocol::{Error, InferHead, InferResponse, Limits, ModelMetadata, decode, encode};
+use samara_admission::{Permit, Refusal};
+use samara_protocol::{Error, InferRequest, InferResponse, Limits, ModelMetadata, OutputTensor};
 use samara_runtime::{Cancellation, InferError, Instance};
 use samara_telemetry::{ColdStep, Existing, RequestId, Series, Stage, Stages, Trace};
 use tokio::sync::oneshot;
 
 use crate::deadline;
+use crate::message::Message;
 use crate::repository::Served;
 use crate::statistics::ModelLimit;
-use crate::workers::{Context, RETRY_AFTER};
-
-/// `Inference-Header-Content-Length`, of the protocol's binary form.
-pub const INFERENCE_HEADER_CONTENT_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+use crate::workers::{Context, RETRY_AFTER, Work};
 
 /// An inference that was asked for.
 pub struct Job {
     pub served: Arc<Served>,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+    pub message: Message,
     pub accepted: Instant,
     /// How long it may take, its time in the queue included.
     pub deadline: Duration,
@@ -63,19 +57,19 @@ impl Job {
     }
 
     /// Decodes the request, runs it in `instance` or in a new one, and hands the reply over.
-    pub fn run(self, instance: Option<Counted>, context: &Context) -> Outcome {
+    pub fn run(self, instance: Option<Counted>, context: &Context, permit: &Permit<Work>) -> Outcome {
         if self.reply.is_closed() {
             return Outcome::Abandoned(instance);
         }
         let mut instance = instance;
-        let counters = &self.served.counters;
         let started = Instant::now();
         let waited = started - self.accepted;
-        counters.queue.add(waited);
+        self.served.counters.queue.add(waited);
         let mut stages = Stages::default();
         stages.note(Stage::Queue, self.accepted, started);
         let result = self.answer(&mut instance, &mut stages, started, waited, context);
         let taken = self.accepted.elapsed();
+        let counters = &self.served.counters;
         match &result {
             Ok(_) => counters.success.add(taken),
             Err(error) => {
@@ -83,9 +77,106 @@ impl Job {
                 counters.refused(error);
             }
         }
+        permit.answered();
         // If nobody waits any more, the reply is for nobody.
         let _ = self.reply.send(result);
         Outcome::Done(instance, stages)
+    }
+
+    fn answer(
+        &self,
+        instance: &mut Option<Counted>,
+        stages: &mut Stages,
+        started: Instant,
+        waited: Duration,
+        context: &Context,
+    ) -> Result<InferResponse, Error> {
+        let request = self.decode(stages, started)?;
+        let outputs = self.compute(&request, instance, stages, waited, context)?;
+        self.encode(&request, &outputs, stages)
+    }
+
+    /// The request's tensors.
+    fn decode(&self, stages: &mut Stages, started: Instant) -> Result<InferRequest<'_>, Error> {
+        let request = self.message.decode(self.served.model.metadata(), &self.limits)?;
+        let decoded = Instant::now();
+        stages.note(Stage::Parse, started, decoded);
+        self.served.counters.compute_input.add(decoded - started);
+        Ok(request)
+    }
+
+    /// What the model makes of them.
+    fn compute(
+        &self,
+        request: &InferRequest<'_>,
+        instance: &mut Option<Counted>,
+        stages: &mut Stages,
+        waited: Duration,
+        context: &Context,
+    ) -> Result<Vec<OutputTensor<'static>>, Error> {
+        let began = Instant::now();
+        let (model, counters) = (self.served.model.metadata(), &self.served.counters);
+        let deadline = match request.timeout {
+            None => self.deadline,
+            Some(timeout) => self.deadline.min(deadline::from_microseconds(timeout)),
+        };
+        let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
+        let remaining = remaining.ok_or_else(|| self.explain(InferError::Deadline { deadline }))?;
+        // The deadline that the client knows is the whole one.
+        let overdue = |error: InferError| match error {
+            InferError::Deadline { .. } => InferError::Deadline { deadline },
+            error => error,
+        };
+        // Freed before the reply is handed over: whoever gets it may ask again at once.
+        let _place = context.places.take().map_err(|error| self.explain(error))?;
+        let names: Vec<&str> =
+            request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
+        let instance = match instance {
+            Some(instance) => instance,
+            None => {
+                let began = Instant::now();
+                let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
+                let fresh = fresh.map_err(|error| self.explain(overdue(error)))?;
+                let ended = Instant::now();
+                stages.note(Stage::Instantiate, began, ended);
+                self.cold(ColdStep::Instantiate, ended - began);
+                instance.insert(Counted::new(fresh, &self.served))
+            }
+        };
+        let ready = Instant::now();
+        let outputs = instance.instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
+        let outputs = outputs.map_err(|error| self.explain(overdue(error)))?;
+        let inferred = Instant::now();
+        stages.note(Stage::Infer, ready, inferred);
+        self.cold(ColdStep::FirstInference, inferred - ready);
+        counters.compute_infer.add(inferred - began);
+        counters.inferred(items(model, &request.inputs[..]));
+        Ok(outputs)
+    }
+
+    /// The reply.
+    fn encode(
+        &self,
+        request: &InferRequest<'_>,
+        outputs: &[OutputTensor<'_>],
+        stages: &mut Stages,
+    ) -> Result<InferResponse, Error> {
+        let began = Instant::now();
+        let response = self.message.encode(&request.plan, self.served.model.metadata(), outputs)?;
+        let encoded = Instant::now();
+        stages.note(Stage::Encode, began, encoded);
+        self.served.counters.compute_output.add(encoded - began);
+        Ok(response)
+    }
+
+    /// What the client is told of a failure, which is counted and logged.
+    fn explain(&self, error: InferError) -> Error {
+        if let Some(limit) = ModelLimit::of(&error) {
+            self.served.counters.hit(limit);
+            let model = &self.served.model.metadata().name;
+            tracing::warn!(model, request_id = %self.id, %error, "an inference failed");
+        }
+        refusal(error, RETRY_AFTER)
     }
 
     /// Measures a step of a cold start, if it is taken for the first time.
@@ -97,79 +188,6 @@ impl Job {
         {
             series.measure_cold(step, time);
         }
-    }
-
-    fn answer(
-        &self,
-        instance: &mut Option<Counted>,
-        stages: &mut Stages,
-        started: Instant,
-        waited: Duration,
-        context: &Context,
-    ) -> Result<InferResponse, Error> {
-        let model = self.served.model.metadata();
-        let counters = &self.served.counters;
-        let header = |name: &HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let head = InferHead {
-            content_type: header(&CONTENT_TYPE),
-            inference_header_content_length: header(&INFERENCE_HEADER_CONTENT_LENGTH),
-            content_encoding: header(&CONTENT_ENCODING),
-            accept_encoding: header(&ACCEPT_ENCODING),
-        };
-        let request = decode(&head, &self.body, model, &self.limits)?;
-        let decoded = Instant::now();
-        stages.note(Stage::Parse, started, decoded);
-        counters.compute_input.add(decoded - started);
-
-        let explain = |error: InferError| {
-            if let Some(limit) = ModelLimit::of(&error) {
-                counters.hit(limit);
-                tracing::warn!(model = model.name, request_id = %self.id, %error, "an inference failed");
-            }
-            refusal(error, RETRY_AFTER)
-        };
-        let deadline = match request.timeout {
-            None => self.deadline,
-            Some(timeout) => self.deadline.min(deadline::from_microseconds(timeout)),
-        };
-        let remaining = deadline.checked_sub(waited).filter(|remaining| !remaining.is_zero());
-        let remaining = remaining.ok_or_else(|| explain(InferError::Deadline { deadline }))?;
-        // The deadline that the client knows is the whole one.
-        let overdue = |error: InferError| match error {
-            InferError::Deadline { .. } => InferError::Deadline { deadline },
-            error => error,
-        };
-        // Freed before the reply is handed over: whoever gets it may ask again at once.
-        let _place = context.places.take().map_err(explain)?;
-        let names: Vec<&str> =
-            request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
-        let instance = match instance {
-            Some(instance) => instance,
-            None => {
-                let began = Instant::now();
-                let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
-                let fresh = Counted::new(fresh.map_err(overdue).map_err(explain)?, &self.served);
-                let ended = Instant::now();
-                stages.note(Stage::Instantiate, began, ended);
-                self.cold(ColdStep::Instantiate, ended - began);
-                instance.insert(fresh)
-            }
-        };
-        let ready = Instant::now();
-        let instance = &mut instance.instance;
-        let outputs = instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
-        let outputs = outputs.map_err(overdue).map_err(explain)?;
-        let inferred = Instant::now();
-        stages.note(Stage::Infer, ready, inferred);
-        self.cold(ColdStep::FirstInference, inferred - ready);
-        counters.compute_infer.add(inferred - decoded);
-        counters.inferred(items(model, &request.inputs[..]));
-
-        let response = encode(&request.plan, model, &outputs)?;
-        let encoded = Instant::now();
-        stages.note(Stage::Encode, inferred, encoded);
-        counters.compute_output.add(encoded - inferred);
-        Ok(response)
     }
 }
 

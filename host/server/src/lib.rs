@@ -24,6 +24,7 @@ mod graphs;
 mod http;
 mod inference;
 mod linger;
+mod message;
 mod pending;
 mod places;
 mod repository;

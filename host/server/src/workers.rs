@@ -97,7 +97,7 @@ impl Worker {
     fn run(self) {
         let mut ready: Option<(Arc<Served>, Counted)> = None;
         // What is done while the permit is there counts as the request's time: its reset, and making the next one ready.
-        while let Some((work, _permit)) = self.admission.take() {
+        while let Some((work, permit)) = self.admission.take() {
             let job = match work {
                 Work::Infer(job) => job,
                 Work::Call(call) => {
@@ -112,7 +112,7 @@ impl Worker {
             let (served, trace) = (Arc::clone(&job.served), job.trace.clone());
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.context)));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.context, &permit)));
             match outcome {
                 Ok(Outcome::Done(instance, mut stages)) => {
                     // The reply is on its way. This resets the slot.

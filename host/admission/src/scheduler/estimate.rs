@@ -9,28 +9,19 @@ impl<T> Scheduler<T> {
     ///
     /// What is before it in its own lane goes at the pace that its weight gives the lane while all that have something to do
     /// go on having it. Workers never rest while something waits, so that it is no longer than all that there is takes; and
-    /// no shorter than what is before it in its lane takes with so many running as may.
+    /// no shorter than what is before it in its lane takes with so many running as may. What waits is spread over the workers
+    /// as they become free.
     pub(super) fn wait(&self, now: Instant, index: usize) -> Duration {
         let lane = &self.lanes[index];
-        let (free, waiting_here) = (self.free(), lane.waiting.len());
+        let (available, waiting_here) = (self.available(), lane.waiting.len());
         // The most common case costs nothing, however many lanes there are.
-        if self.waiting < free && waiting_here < lane.free() {
+        if self.waiting < available && waiting_here < lane.available() {
             return Duration::ZERO;
         }
-        let could_run = self.lanes.iter().map(|lane| lane.waiting.len().min(lane.free())).sum::<usize>();
-        if could_run < free && waiting_here < lane.free() {
+        let could_run = self.lanes.iter().map(|lane| lane.waiting.len().min(lane.available())).sum::<usize>();
+        if could_run < available && waiting_here < lane.available() {
             return Duration::ZERO;
         }
-        let workers = self.limits.workers.get() as f64;
-        // What runs will be done with, on the average, when this much more time has passed.
-        let rest = |of: Option<usize>| -> f64 {
-            let running = self.running.iter().filter(|running| of.is_none_or(|lane| running.lane == lane));
-            let rests = running.map(|running| {
-                let elapsed = now.saturating_duration_since(running.since).as_secs_f64();
-                (self.lanes[running.lane].expected().as_secs_f64() - elapsed).max(0.0)
-            });
-            rests.sum()
-        };
         let own = waiting_here as f64 * lane.expected().as_secs_f64();
         let all: f64 = self.lanes.iter().map(|lane| lane.waiting.len() as f64 * lane.expected().as_secs_f64()).sum();
         let busy =
@@ -39,9 +30,54 @@ impl<T> Scheduler<T> {
             .filter(|&other| busy(other))
             .map(|other| f64::from(self.lanes[other].limits.weight.get()))
             .sum();
-        let share = workers * f64::from(lane.limits.weight.get()) / weights;
-        let fair = (own / share + rest(None) / workers).min((all + rest(None)) / workers);
-        let narrow = lane.limits.concurrency.map_or(0.0, |most| (own + rest(Some(index))) / most.get() as f64);
+        let before = all.min(own * weights / f64::from(lane.limits.weight.get()));
+        let fair = first_free(before, self.rests(now, None), self.limits.workers.get());
+        let narrow =
+            lane.limits.concurrency.map_or(0.0, |most| first_free(own, self.rests(now, Some(index)), most.get()));
         Duration::try_from_secs_f64(fair.max(narrow)).unwrap_or(Duration::MAX)
+    }
+
+    /// How much longer what runs is expected to take, of one lane or of all, in seconds.
+    fn rests(&self, now: Instant, of: Option<usize>) -> Vec<f64> {
+        let running = self.running.iter().filter(|running| of.is_none_or(|lane| running.lane == lane));
+        let rests = running.filter(|running| !running.answered).map(|running| {
+            let elapsed = now.saturating_duration_since(running.since).as_secs_f64();
+            (self.lanes[running.lane].expected().as_secs_f64() - elapsed).max(0.0)
+        });
+        rests.collect()
+    }
+}
+
+/// When the first of so many places is free again that are taken for these times, once this much work has been spread over
+/// them as they became free; all in seconds.
+fn first_free(work: f64, mut taken: Vec<f64>, places: usize) -> f64 {
+    taken.sort_by(|a, b| b.total_cmp(a));
+    // Where more run than may, those that end first leave no place.
+    taken.truncate(places);
+    taken.resize(places, 0.0);
+    let mut sum = work;
+    let mut level = 0.0;
+    for (index, place) in taken.iter().rev().enumerate() {
+        if index > 0 && level <= *place {
+            break;
+        }
+        sum += place;
+        level = sum / (index + 1) as f64;
+    }
+    level
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_free;
+
+    #[test]
+    fn work_goes_to_the_places_that_are_free_first() {
+        assert_eq!(first_free(0.0, vec![3.0, 1.0, 2.0], 3), 1.0);
+        assert_eq!(first_free(0.0, vec![3.0, 1.0], 3), 0.0);
+        assert_eq!(first_free(1.0, vec![3.0, 1.0], 2), 2.0);
+        assert_eq!(first_free(4.0, vec![3.0, 1.0], 2), 4.0);
+        assert_eq!(first_free(0.0, vec![3.0, 1.0, 2.0], 1), 3.0);
+        assert_eq!(first_free(6.0, vec![], 2), 3.0);
     }
 }

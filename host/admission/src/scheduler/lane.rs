@@ -18,6 +18,8 @@ pub struct Lane<T> {
     /// In the order in which they came.
     pub waiting: VecDeque<Waiting<T>>,
     pub running: usize,
+    /// Of those, the ones whose replies are out.
+    pub answered: usize,
     /// How much of the workers' time it has had, in seconds by its weight.
     pub spent: f64,
     /// How long its requests take, in seconds; absent until one has run.
@@ -32,12 +34,17 @@ pub struct Waiting<T> {
 
 impl<T> Lane<T> {
     pub fn new(limits: LaneLimits) -> Lane<T> {
-        Lane { limits, waiting: VecDeque::new(), running: 0, spent: 0.0, measured: None }
+        Lane { limits, waiting: VecDeque::new(), running: 0, answered: 0, spent: 0.0, measured: None }
     }
 
     /// How many more of its requests may run.
     pub fn free(&self) -> usize {
         self.limits.concurrency.map_or(usize::MAX, |most| most.get().saturating_sub(self.running))
+    }
+
+    /// The same, if those whose replies are out no longer count.
+    pub fn available(&self) -> usize {
+        self.free().saturating_add(self.answered)
     }
 
     /// How long one of its requests is expected to take; zero where nothing is known.

@@ -322,3 +322,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_has_a_reply_may_come_again_at_once() {
+    let mut scheduler = scheduler::<u32>(1, 0);
+    let lane = scheduler.add(LaneLimits { concurrency: NonZeroUsize::new(1), ..weight(1) });
+    let mut now = Instant::now();
+    for round in 0..3 {
+        scheduler.submit(now, lane, now + 2 * MS, round).unwrap();
+        if round > 0 {
+            // The worker is not ready yet.
+            assert!(scheduler.take(now).is_none());
+        }
+        let busy = round.checked_sub(1).map(u64::from).map(WorkId);
+        busy.into_iter().for_each(|id| scheduler.complete(now, id));
+        let id = scheduler.take(now).unwrap().id;
+        assert!(scheduler.submit(now, lane, now + 2 * MS, 9).is_err(), "it runs");
+        now += 2 * MS;
+        scheduler.answered(id);
+        assert_eq!(scheduler.expected_wait(now, lane), Duration::ZERO);
+    }
+    assert_eq!(scheduler.depth(lane), (0, 1));
+}
