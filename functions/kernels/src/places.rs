@@ -1,10 +1,13 @@
-//! Images whose numbers of one place lie together, a window at a time: depthwise convolutions and pools.
+//! Images whose numbers of one place lie together, a window at a time: depthwise convolutions, pools, and convolutions of images
+//! with few channels.
 
 mod depthwise;
 mod pool;
+mod shallow;
 
 pub use depthwise::Depthwise;
 pub use pool::{largest, sum};
+pub use shallow::Shallow;
 
 /// How a window goes over an image: the first of each pair is vertical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

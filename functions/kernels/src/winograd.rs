@@ -4,7 +4,6 @@
 //! evaluated at as many points, multiplied there, and the results are interpolated (S. Winograd, Arithmetic Complexity of
 //! Computations, 1980; for neural networks Lavin and Gray, <https://arxiv.org/abs/1509.09308>).
 
-use crate::rows::Bounds;
 use crate::vector::F32x4;
 
 /// Results that are made at a time.
@@ -18,9 +17,17 @@ pub struct Filtering {
     /// For each product, the factors of the filter's numbers.
     pub of_filter: Vec<Vec<f64>>,
     /// For each product, the factors of the image's numbers.
-    pub of_image: Vec<Vec<f32>>,
+    of_image: Vec<Vec<f32>>,
     /// For each result, the factors of the products.
-    pub of_products: Vec<Vec<f32>>,
+    of_products: Vec<Vec<f32>>,
+}
+
+/// The factors, for so many products.
+pub struct Matrices<const PRODUCTS: usize> {
+    /// For each product, those of the image's numbers.
+    pub of_image: [[f32; PRODUCTS]; PRODUCTS],
+    /// For each result, those of the products.
+    pub of_products: [[f32; PRODUCTS]; RESULTS],
 }
 
 impl Filtering {
@@ -67,32 +74,87 @@ impl Filtering {
         })
     }
 
+    /// The factors of the image's numbers, of which there are as many as products, and of the products. None where there are not
+    /// so many.
+    pub fn matrices<const PRODUCTS: usize>(&self) -> Option<Matrices<PRODUCTS>> {
+        Some(Matrices { of_image: array(&self.of_image)?, of_products: array(&self.of_products)? })
+    }
+
     /// Products for four results.
     pub fn products(&self) -> usize {
         self.of_filter.len()
     }
 }
 
-/// Writes the sum of vectors, each times its factor, within bounds.
+/// Rows of a matrix, where there are so many of so many.
+fn array<const ROWS: usize, const COLUMNS: usize>(rows: &[Vec<f32>]) -> Option<[[f32; COLUMNS]; ROWS]> {
+    let rows: Vec<[f32; COLUMNS]> = rows.iter().map(|row| row.as_slice().try_into().ok()).collect::<Option<_>>()?;
+    rows.try_into().ok()
+}
+
+/// Multiplies a matrix with a vector of vectors, `length` numbers at each of `from`, on top of `start`, which is given the first
+/// of four numbers; `take` gets these, how many of them count, and what came out for each row.
 ///
 /// # Safety
 ///
-/// There are `length` numbers at each vector, and there is room for as many at `to`.
-pub unsafe fn weighted_sum(terms: &[(f32, *const f32)], length: usize, bounds: Bounds, to: *mut f32) {
-    let whole = length / 4 * 4;
-    let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
+/// There are as many numbers at each of `from`.
+#[inline(always)]
+pub unsafe fn multiply<const ROWS: usize, const COLUMNS: usize>(
+    matrix: &[[f32; COLUMNS]; ROWS],
+    from: [*const f32; COLUMNS],
+    length: usize,
+    start: impl Fn(usize) -> F32x4,
+    mut take: impl FnMut(usize, usize, [F32x4; ROWS]),
+) {
+    for first in (0..length).step_by(4) {
+        let count = (length - first).min(4);
+        // SAFETY: as the caller says.
+        let vectors = from.map(|from| unsafe { load_some(from.wrapping_add(first), count) });
+        let start = start(first);
+        take(
+            first,
+            count,
+            std::array::from_fn(|row| {
+                matrix[row].iter().zip(vectors).fold(start, |sum, (factor, x)| {
+                    // SAFETY: it is a number.
+                    x.mul_add(unsafe { F32x4::load_splat(factor) }, sum)
+                })
+            }),
+        );
+    }
+}
+
+/// So many numbers, and zeros behind them.
+///
+/// # Safety
+///
+/// There are as many.
+#[inline(always)]
+pub unsafe fn load_some(from: *const f32, count: usize) -> F32x4 {
     // SAFETY: as the caller says.
     unsafe {
-        for first in (0..whole).step_by(4) {
-            let mut sum = F32x4::ZERO;
-            for &(factor, from) in terms {
-                sum = F32x4::load(from.add(first)).mul_add(F32x4::splat(factor), sum);
-            }
-            sum.at_least(low).at_most(high).store(to.add(first));
+        if count == 4 {
+            return F32x4::load(from);
         }
-        for index in whole..length {
-            let sum = terms.iter().map(|&(factor, from)| factor * *from.add(index)).sum();
-            *to.add(index) = bounds.clip(sum);
+        let mut numbers = [0.0; 4];
+        numbers.as_mut_ptr().copy_from_nonoverlapping(from, count);
+        F32x4::load(numbers.as_ptr())
+    }
+}
+
+/// Stores the first numbers.
+///
+/// # Safety
+///
+/// There is room for as many.
+#[inline(always)]
+pub unsafe fn store_some(vector: F32x4, to: *mut f32, count: usize) {
+    // SAFETY: as the caller says.
+    unsafe {
+        if count == 4 {
+            vector.store(to);
+        } else {
+            to.copy_from_nonoverlapping(vector.to_array().as_ptr(), count);
         }
     }
 }
@@ -127,16 +189,28 @@ mod tests {
         }
 
         #[test]
-        fn a_weighted_sum_is_within_bounds(
-            vectors in prop::collection::vec((-2.0_f32..2.0, prop::collection::vec(-1.0_f32..1.0, 11)), 1..6)
+        fn a_matrix_is_multiplied_with_vectors_of_any_length(
+            factors in prop::array::uniform2(prop::array::uniform3(-2.0_f32..2.0)),
+            vectors in (1..12_usize).prop_flat_map(|length| {
+                prop::array::uniform3(prop::collection::vec(-1.0_f32..1.0, length))
+            })
         ) {
-            let terms: Vec<_> = vectors.iter().map(|(factor, vector)| (*factor, vector.as_ptr())).collect();
-            let mut sums = [0.0; 11];
-            // SAFETY: there are 11 numbers in each.
-            unsafe { weighted_sum(&terms, 11, Bounds { low: -1.0, high: 1.5 }, sums.as_mut_ptr()) };
-            for (index, sum) in sums.into_iter().enumerate() {
-                let expected: f64 = vectors.iter().map(|(factor, vector)| f64::from(*factor) * f64::from(vector[index])).sum();
-                prop_assert!((f64::from(sum) - expected.clamp(-1.0, 1.5)).abs() < 1e-5, "{sum} {expected}");
+            let length = vectors[0].len();
+            let mut results = [vec![0.0; length], vec![0.0; length]];
+            let from = [0, 1, 2].map(|column| vectors[column].as_ptr());
+            // SAFETY: there are as many numbers in each, and as much room.
+            unsafe {
+                multiply(&factors, from, length, |_| F32x4::splat(0.5), |first, count, rows| {
+                    for (row, result) in rows.into_iter().zip(&mut results) {
+                        store_some(row, result[first..].as_mut_ptr(), count);
+                    }
+                });
+            }
+            for (result, factors) in results.iter().zip(factors) {
+                for (index, got) in result.iter().enumerate() {
+                    let expected: f32 = factors.iter().zip(&vectors).map(|(factor, vector)| factor * vector[index]).sum();
+                    prop_assert!((got - expected - 0.5).abs() < 1e-5, "{got} {expected}");
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use samara_kernels::F32x4;
-use samara_kernels::places::Window;
+use samara_kernels::places::{Shallow, Window};
 use samara_kernels::rows::{Bounds, STRIP, Weights, pack};
 use tract_core::internal::*;
 
@@ -20,6 +20,8 @@ pub struct Convolution {
     pub geometry: Geometry,
     /// The weights.
     pub weights: Arc<Weights>,
+    /// The same for windows of few numbers, where there is a kernel for these.
+    pub shallow: Option<Arc<Shallow>>,
     /// The least and the largest result.
     pub bounds: Bounds,
     /// What is done then.
@@ -75,10 +77,20 @@ impl Rows for Images<'_> {
     unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
         let Window { kernel, stride, dilation, before, input, output } = self.window;
         let (channels, size) = (self.channels, output[0] * output[1]);
+        let (mut item, place) = (first / size, first % size);
+        let (mut y, mut x) = (place / output[1], place % output[1]);
         let places: [_; STRIP] = std::array::from_fn(|index| {
-            let place = (first + index).min(last);
-            let (item, place) = (place / size, place % size);
-            (item * input[0] * input[1] * channels, place / output[1] * stride[0], place % output[1] * stride[1])
+            let place = (item * input[0] * input[1] * channels, y * stride[0], x * stride[1]);
+            if first + index < last {
+                x += 1;
+                if x == output[1] {
+                    (x, y) = (0, y + 1);
+                }
+                if y == output[0] {
+                    (y, item) = (0, item + 1);
+                }
+            }
+            place
         });
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
@@ -128,6 +140,27 @@ impl Rows for Images<'_> {
     }
 }
 
+/// The images, each within as many zeros as windows reach outside of it, and the windows on them; none where they do not.
+fn pad(window: &Window, channels: usize, items: usize, numbers: &[f32]) -> Option<(Window, Vec<f32>)> {
+    let ends = |axis: usize| {
+        let (last, reach) = (window.output[axis].checked_sub(1)?, (window.kernel[axis] - 1) * window.dilation[axis]);
+        Some((last * window.stride[axis] + reach + 1).max(window.before[axis] + window.input[axis]))
+    };
+    let [before_y, before_x] = window.before;
+    let [height, width] = [ends(0)?, ends(1)?];
+    let (image, row) = (window.input[0] * window.input[1] * channels, window.input[1] * channels);
+    if [height, width] == window.input {
+        return None;
+    }
+    let mut padded = vec![0.0; items * height * width * channels];
+    for (from, to) in numbers.chunks_exact(image.max(1)).zip(padded.chunks_exact_mut(height * width * channels)) {
+        for (y, from) in from.chunks_exact(row).enumerate() {
+            to[((before_y + y) * width + before_x) * channels..][..row].copy_from_slice(from);
+        }
+    }
+    Some((Window { before: [0, 0], input: [height, width], ..*window }, padded))
+}
+
 impl Op for Convolution {
     fn name(&self) -> StaticName {
         "Convolution".into()
@@ -164,8 +197,28 @@ impl EvalOp for Convolution {
             "{} channels where there are weights for {columns}",
             self.geometry.channels
         );
+        if let Some(shallow) = self.shallow.as_deref().filter(|_| window.output[1] > 1) {
+            let padded = pad(&window, channels, items, numbers);
+            let (window, numbers) =
+                padded.as_ref().map_or((window, numbers), |(window, numbers)| (*window, &numbers[..]));
+            let image_size = window.input[0] * window.input[1] * channels;
+            for (row, part) in to.chunks_exact_mut(window.output[1] * columns).enumerate() {
+                let image = numbers[row / window.output[0] * image_size..][..image_size].as_ptr();
+                // SAFETY: the windows are inside of the padded image, whose row of the result this is.
+                unsafe {
+                    shallow.row(&window, row % window.output[0], channels, image, part.as_mut_ptr(), self.bounds);
+                }
+                bound.run(row * window.output[1], part);
+            }
+            return Ok(tvec!(output.into_tvalue()));
+        }
         let zeros = vec![0.0; window.kernel[1] * channels];
-        let images = Images { window, channels, numbers, zeros: &zeros };
+        // Of one channel, numbers of windows side by side lie side by side where no window ends outside.
+        let padded = (channels == 1 && window.stride[1] == 1).then(|| pad(&window, channels, items, numbers)).flatten();
+        let images = match &padded {
+            Some((window, numbers)) => Images { window: *window, channels, numbers, zeros: &zeros },
+            None => Images { window, channels, numbers, zeros: &zeros },
+        };
         multiply(&images, &self.weights, self.bounds, &bound, to);
         Ok(tvec!(output.into_tvalue()))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use samara_kernels::places::Depthwise as DepthwiseWeights;
+use samara_kernels::places::{Depthwise as DepthwiseWeights, Shallow};
 use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread};
 use samara_kernels::rows::{Bounds, Weights};
 use tract_core::internal::*;
@@ -379,8 +379,13 @@ impl Root {
                 if let Some(points) = Points::of(&geometry, shape, depth, weight, bias) {
                     return Box::new(Winograd { geometry, points: Arc::new(points), bounds, fused });
                 }
+                let [rows, length] = geometry.kernel;
+                let size = [rows, depth / rows];
+                let shallow = (geometry.dilation[1] == 1 || length == 1)
+                    .then(|| Shallow::pack(size, columns, weight, bias))
+                    .flatten();
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
-                Box::new(Convolution { geometry, weights, bounds, fused })
+                Box::new(Convolution { geometry, weights, shallow: shallow.map(Arc::new), bounds, fused })
             }
             RootKind::Depthwise(geometry) => {
                 let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));

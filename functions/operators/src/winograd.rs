@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
-use samara_kernels::winograd::{Filtering, RESULTS, weighted_sum};
+use samara_kernels::winograd::{Filtering, Matrices, RESULTS, load_some, multiply as matrix, store_some};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -14,7 +14,7 @@ use crate::geometry::Geometry;
 const PRODUCTS_BYTES: usize = 1 << 20;
 
 /// The least channels of the image and of the result for which it pays.
-const LEAST: usize = 64;
+const LEAST: usize = 16;
 
 /// Weights, evaluated at the points.
 pub struct Points {
@@ -117,11 +117,26 @@ impl EvalOp for Winograd {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        match self.points.filtering.products() {
+            6 => self.run::<6>(&inputs),
+            7 => self.run::<7>(&inputs),
+            8 => self.run::<8>(&inputs),
+            products => bail!("a filter of {products} products"),
+        }
+    }
+}
+
+impl Winograd {
+    /// Goes over the image, some rows of the result at a time: its rows are evaluated at the points, once for all rows of a
+    /// window that they are part of; multiplied there with the weights; and the results are interpolated.
+    fn run<const PRODUCTS: usize>(&self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
         let (items, channels, window) = self.geometry.window(inputs[0].shape());
         let Points { filtering, weights, bias } = &*self.points;
         let (depth, columns) = (weights[0].depth(), weights[0].columns());
         let [height, width] = window.output;
         ensure!(window.kernel[0] * channels == depth, "{channels} channels where there are weights for others");
+        let Matrices { of_image, of_products } =
+            filtering.matrices::<PRODUCTS>().ok_or_else(|| format_err!("a filter of other products"))?;
         let rows = items * height * width;
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
@@ -138,61 +153,99 @@ impl EvalOp for Winograd {
             return Ok(tvec!(output.into_tvalue()));
         }
         let zeros = vec![0.0; channels];
-        // Where a place of the image is, outside of which there are zeros.
-        let image = |item: usize, y: usize, x: usize| {
-            if y < window.input[0] && x < window.input[1] {
-                numbers[((item * window.input[0] + y) * window.input[1] + x) * channels..].as_ptr()
-            } else {
-                zeros.as_ptr()
-            }
-        };
+        let [stride, dilation, before] = [window.stride[0], window.dilation[0], window.before[0]];
         let in_row = width.div_ceil(RESULTS);
-        let tiles_at_once = (PRODUCTS_BYTES / (weights.len() * columns * 4)).max(STRIP);
-        let rows_at_once = (tiles_at_once / in_row).clamp(1, items * height);
+        let tiles_at_once = (PRODUCTS_BYTES / (PRODUCTS * columns.max(channels) * 4)).max(STRIP);
+        let rows_at_once = (tiles_at_once / in_row).clamp(1, height);
         let room = rows_at_once * in_row;
+        // Rows of the image that so many rows of the result need.
+        let needed = |rows: usize| (rows - 1) * stride + (window.kernel[0] - 1) * dilation + 1;
+        // For each tile, where what its first row is made of begins among them.
+        let starts: Vec<usize> = (0..room).map(|tile| tile / in_row * stride * in_row + tile % in_row).collect();
+        let evaluated_room = needed(rows_at_once) * in_row * channels;
+        // SAFETY: what is read of both has been written to before.
+        let (mut evaluated, mut products) = unsafe {
+            (
+                Tensor::uninitialized::<f32>(&[PRODUCTS * evaluated_room])?,
+                Tensor::uninitialized::<f32>(&[PRODUCTS * room * columns])?,
+            )
+        };
+        let (mut evaluated, mut products) = (evaluated.try_as_plain_ram_mut()?, products.try_as_plain_ram_mut()?);
+        let (evaluated, products) = (evaluated.as_slice_mut::<f32>()?, products.as_slice_mut::<f32>()?);
         let mut strips = vec![F32x4::ZERO; weights[0].room_for(room)];
-        let mut four = vec![0.0; STRIP * depth];
-        let mut products = vec![0.0_f32; weights.len() * room * columns];
-        for first in (0..items * height).step_by(rows_at_once) {
-            let last = (first + rows_at_once).min(items * height);
+        for (item, first) in (0..items).flat_map(|item| (0..height).step_by(rows_at_once).map(move |row| (item, row))) {
+            let last = (first + rows_at_once).min(height);
             let tiles = (last - first) * in_row;
-            for ((weights, factors), products) in
-                weights.iter().zip(&filtering.of_image).zip(products.chunks_exact_mut(room * columns))
-            {
-                for strip in (0..tiles).step_by(STRIP) {
-                    for (tile, four) in (strip..tiles).zip(four.chunks_exact_mut(depth)) {
-                        let (row, x) = (first + tile / in_row, tile % in_row * RESULTS);
-                        let (item, y) = (row / height, row % height * window.stride[0]);
-                        for (row, four) in four.chunks_exact_mut(channels).enumerate() {
-                            let y = (y + row * window.dilation[0]).wrapping_sub(window.before[0]);
-                            let x = x.wrapping_sub(window.before[1]);
-                            let terms = factors.iter().enumerate().filter(|(_, factor)| **factor != 0.0);
-                            let terms: TVec<_> =
-                                terms.map(|(at, factor)| (*factor, image(item, y, x.wrapping_add(at)))).collect();
-                            // SAFETY: a place of the image has as many channels.
-                            unsafe { weighted_sum(&terms, channels, Bounds::NONE, four.as_mut_ptr()) };
-                        }
+            for row in 0..needed(last - first) {
+                let y = (first * stride + row).wrapping_sub(before);
+                let image = |x: usize| {
+                    if y < window.input[0] && x < window.input[1] {
+                        numbers[((item * window.input[0] + y) * window.input[1] + x) * channels..].as_ptr()
+                    } else {
+                        zeros.as_ptr()
                     }
-                    let rows = std::array::from_fn(|row| four[row * depth..].as_ptr());
-                    // SAFETY: there are as many numbers in each row, and room for all four.
-                    unsafe { pack(rows, depth, strips[strip / STRIP * depth..][..depth].as_mut_ptr().cast()) };
+                };
+                for tile in 0..in_row {
+                    let x = (tile * RESULTS).wrapping_sub(window.before[1]);
+                    let from: [_; PRODUCTS] = std::array::from_fn(|at| image(x.wrapping_add(at)));
+                    let at = (row * in_row + tile) * channels;
+                    let to: [_; PRODUCTS] =
+                        std::array::from_fn(|point| evaluated[point * evaluated_room + at..].as_mut_ptr());
+                    // SAFETY: a place of the image has as many channels, and so has one of what is made of it.
+                    unsafe {
+                        matrix(
+                            &of_image,
+                            from,
+                            channels,
+                            |_| F32x4::ZERO,
+                            |first, count, rows| {
+                                for (row, to) in rows.into_iter().zip(to) {
+                                    store_some(row, to.add(first), count);
+                                }
+                            },
+                        );
+                    }
                 }
-                let target = Target { to: products.as_mut_ptr(), stride: columns };
+            }
+            for (point, weights) in weights.iter().enumerate() {
+                let evaluated = &evaluated[point * evaluated_room..][..evaluated_room];
+                for (strip, to) in (0..tiles).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
+                    let tiles: [_; STRIP] = std::array::from_fn(|index| starts[(strip + index).min(tiles - 1)]);
+                    for row in 0..window.kernel[0] {
+                        let rows = tiles
+                            .map(|tile| evaluated[(tile + row * dilation * in_row) * channels..][..channels].as_ptr());
+                        let to = &mut to[row * channels..][..channels];
+                        // SAFETY: there are as many numbers in each row, and room for all four.
+                        unsafe { pack(rows, channels, to.as_mut_ptr().cast()) };
+                    }
+                }
+                let target = Target { to: products[point * room * columns..].as_mut_ptr(), stride: columns };
                 // SAFETY: there are as many strips, and as much room.
                 unsafe { weights.multiply(tiles, &strips, target, Bounds::NONE) };
             }
-            let part = &mut to[first * width * columns..last * width * columns];
-            for (place, to) in part.chunks_exact_mut(columns).enumerate() {
-                let (row, x) = (place / width, place % width);
-                let tile = row * in_row + x / RESULTS;
-                let at = |point: usize| products[(point * room + tile) * columns..].as_ptr();
-                let factors = filtering.of_products[x % RESULTS].iter().enumerate();
-                let terms = factors.filter(|(_, factor)| **factor != 0.0).map(|(point, factor)| (*factor, at(point)));
-                let terms: TVec<_> = std::iter::once((1.0, bias.as_ptr())).chain(terms).collect();
-                // SAFETY: each product has as many columns.
-                unsafe { weighted_sum(&terms, columns, self.bounds, to.as_mut_ptr()) };
+            let first_row = item * height + first;
+            let part = &mut to[first_row * width * columns..][..(last - first) * width * columns];
+            let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
+            for (row, part) in part.chunks_exact_mut(width * columns).enumerate() {
+                for (tile, part) in part.chunks_mut(RESULTS * columns).enumerate() {
+                    let at = (row * in_row + tile) * columns;
+                    let from: [_; PRODUCTS] =
+                        std::array::from_fn(|point| products[point * room * columns + at..].as_ptr());
+                    let wanted = part.len() / columns;
+                    let to = part.as_mut_ptr();
+                    // SAFETY: each product has as many columns, as have the bias and each result that is wanted.
+                    unsafe {
+                        let bias = |first: usize| load_some(bias[first..].as_ptr(), (columns - first).min(4));
+                        matrix(&of_products, from, columns, bias, |first, count, results| {
+                            for (index, result) in results.into_iter().take(wanted).enumerate() {
+                                let result = result.at_least(low).at_most(high);
+                                store_some(result, to.add(index * columns + first), count);
+                            }
+                        });
+                    }
+                }
             }
-            bound.run(first * width, part);
+            bound.run(first_row * width, part);
         }
         Ok(tvec!(output.into_tvalue()))
     }

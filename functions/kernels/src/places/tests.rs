@@ -75,6 +75,47 @@ proptest! {
     }
 
     #[test]
+    fn few_channels_are_multiplied_as_they_lie(
+        (rows, [width, channels]) in (1..4_usize, prop::sample::select(vec![[3, 1], [5, 1], [3, 3], [1, 3], [1, 5], [9, 1]])),
+        stride in prop::array::uniform2(1..3_usize),
+        dilation in 1..3_usize,
+        output in [1..4_usize, 2..9_usize],
+        blocks in 1..3_usize,
+        seed in 0..1000_u32,
+    ) {
+        let input = [
+            (output[0] - 1) * stride[0] + (rows - 1) * dilation + 1,
+            (output[1] - 1) * stride[1] + width + seed as usize % 3,
+        ];
+        let window = Window { kernel: [rows, width], stride, dilation: [dilation, 1], before: [0, 0], input, output };
+        let (steps, columns) = (rows * width * channels, blocks * 16);
+        let image = numbers(seed, input[0] * input[1] * channels);
+        let (weights, bias) = (numbers(seed + 1, steps * columns), numbers(seed + 2, columns));
+        let shallow = Shallow::pack(
+            [rows, width * channels],
+            columns,
+            |step, column| weights[step * columns + column],
+            |column| bias[column],
+        ).expect("there is a kernel");
+        for row in 0..output[0] {
+            let mut to = vec![f32::NAN; output[1] * columns];
+            let bounds = Bounds { low: -0.5, high: 1.5 };
+            // SAFETY: the image and the row are as large as the window says, and the windows are inside of it.
+            unsafe { shallow.row(&window, row, channels, image.as_ptr(), to.as_mut_ptr(), bounds) };
+            for (index, got) in to.into_iter().enumerate() {
+                let (place, column) = (index / columns, index % columns);
+                let mut expected = f64::from(bias[column]);
+                for step in 0..steps {
+                    let (y, x) = (step / (width * channels), step % (width * channels));
+                    let at = (row * stride[0] + y * dilation) * input[1] * channels + place * stride[1] * channels + x;
+                    expected += f64::from(image[at]) * f64::from(weights[step * columns + column]);
+                }
+                prop_assert!((f64::from(got) - expected.clamp(-0.5, 1.5)).abs() < 1e-5, "{got} {expected} of {window:?}");
+            }
+        }
+    }
+
+    #[test]
     fn pools_take_what_is_inside(window in windows(), channels in 1..10_usize, seed in 0..1000_u32) {
         let image = numbers(seed, window.input[0] * window.input[1] * channels);
         for row in 0..window.output[0] {
