@@ -70,6 +70,11 @@ bench-peers: build ## Compare with other runtimes; writes docs/performance.*
 	    --target-dir target/peers
 	@RUST_BACKTRACE=0 $(TIMED) "comparison" $(CARGO) run --release $(LOCKED) --package samara-bench -- peers
 
+.PHONY: bench-node
+bench-node: build ## Put a node under load: overload, neighbours, growth, other servers, faults
+	@scripts/setup.sh models bench-tools node-tools
+	@RUST_BACKTRACE=0 $(TIMED) "a node under load" $(CARGO) run --release $(LOCKED) --package samara-bench -- node
+
 # === Check ===
 
 .PHONY: test

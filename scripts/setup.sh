@@ -10,9 +10,10 @@
 #   models        all models, labels and photos                (includes python)
 #   test-tools    cargo-nextest; what the Python tests need in .venv; Node and jco; prompts and music
 #   bench-tools   wrk; ONNX Runtime in .venv
+#   node-tools    what `make bench-node` needs: oha in target/tools; FastAPI in .venv; KServe in .venv-kserve
 #   peer-tools    what `make bench-peers` compares with: ONNX Runtime, FastAPI and matplotlib in .venv; onnxruntime-web
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
-#   all           all of the above but peer-tools, which only `make bench-peers` needs
+#   all           all of the above but node-tools and peer-tools, which only `make bench-node` and `make bench-peers` need
 #
 # On Debian and its like, missing packages are installed with apt-get, as root or through sudo. Elsewhere
 # the script says what is missing.
@@ -30,6 +31,7 @@ LOG=target/setup.log
 # Releases that are known to build with the oldest Rust we take.
 NEXTEST_VERSION=0.9.143
 CARGO_DENY_VERSION=0.20.2
+OHA_VERSION=1.16.0
 # What jco runs on.
 NODE_WANTED=18
 
@@ -385,6 +387,35 @@ set_up_peers() {
     step_done
 }
 
+set_up_oha() {
+    step "oha: makes load that does not wait for answers"
+    if ! target/tools/bin/oha --version 2>/dev/null | grep -qF "oha $OHA_VERSION"; then
+        found "not installed; cargo builds $OHA_VERSION, which takes minutes"
+        logged cargo install "oha@$OHA_VERSION" --locked --root target/tools ||
+            fail "cargo could not install oha" "see $LOG, or https://github.com/hatoo/oha"
+    fi
+    found "$(target/tools/bin/oha --version)"
+    step_done
+}
+
+set_up_servers() {
+    local wanted=benches/peers/kserve-requirements.txt environment=.venv-kserve
+    step "servers: FastAPI in $VENV; KServe, which wants other packages, in $environment"
+    ensure_venv
+    # shellcheck disable=SC2086
+    install_requirements $MODEL_REQUIREMENTS tests/python/requirements.txt benches/peers/requirements.txt
+    if cmp -s "$wanted" "$environment/requirements.txt"; then
+        found "requirements unchanged: $wanted"
+    else
+        found "installing: $wanted"
+        "$VENV/bin/python" -m venv --clear "$environment"
+        logged "$environment/bin/python" -m pip install --disable-pip-version-check --no-input -r "$wanted" ||
+            fail "pip could not install the requirements" "a package index must be reachable"
+        cp "$wanted" "$environment/requirements.txt"
+    fi
+    step_done
+}
+
 # Sounds that are not ours to give: tests/python/test_listen.py says what for.
 SOUNDS=tests/.cache/sounds
 SOUND_PACKAGES="asterisk-core-sounds-en-wav asterisk-moh-opsound-wav alsa-utils"
@@ -468,7 +499,7 @@ usage() {
 }
 
 ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests sounds wrk"
-ALL_STEPS="$ALL_STEPS peers cargo_deny guest_clippy"
+ALL_STEPS="$ALL_STEPS servers oha peers cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
     case $part in
@@ -478,6 +509,7 @@ for part in "${@:-all}"; do
         models) wanted_steps+="python models " ;;
         test-tools) wanted_steps+="nextest python_tests node_tests sounds " ;;
         bench-tools) wanted_steps+="python_tests wrk " ;;
+        node-tools) wanted_steps+="servers oha " ;;
         peer-tools) wanted_steps+="peers " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;

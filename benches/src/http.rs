@@ -58,6 +58,11 @@ impl Request {
         Request { bytes, body_at, header_length }
     }
 
+    /// All of it, as it is sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Its body alone.
     pub fn body(&self) -> &[u8] {
         &self.bytes[self.body_at..]

@@ -5,6 +5,7 @@
 //! cargo run --release -p samara-bench -- start http    only these
 //! cargo run --release -p samara-bench -- --list        what there is
 //! cargo run --release -p samara-bench -- peers         Samara beside what else runs the models; see [`peers`]
+//! cargo run --release -p samara-bench -- node          a node under load; see [`node`]
 //! ```
 //!
 //! The table goes to standard output in Markdown, progress to standard error, and all of it with details to
@@ -20,6 +21,7 @@ mod http;
 mod load;
 mod machine;
 mod measurements;
+mod node;
 mod peers;
 mod process;
 mod report;
@@ -35,7 +37,7 @@ use anyhow::{Result, bail};
 
 use crate::contention::Contention;
 use crate::machine::Machine;
-use crate::measurements::{ALL, Measurement};
+use crate::measurements::Measurement;
 use crate::report::{Report, Row};
 use crate::samara::Samara;
 
@@ -54,10 +56,14 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| matches!(argument.as_str(), "--list" | "--help" | "-h")) {
-        for measurement in ALL {
+        for measurement in measurements::ALL {
             println!("{:<12}{}", measurement.name, measurement.title);
         }
         println!("{:<12}all models, or those named, on Samara and on what else runs them; alone", "peers [MODEL]");
+        println!("{:<12}a node under load, or what of it is named; alone:", "node [NAME]");
+        for measurement in node::ALL {
+            println!("  {:<12}{}", measurement.name, measurement.title);
+        }
         return Ok(true);
     }
     if let [first, models @ ..] = &arguments[..]
@@ -66,7 +72,10 @@ fn run() -> Result<bool> {
         peers::run(&Samara::find()?, models)?;
         return Ok(true);
     }
-    let chosen = choose(&arguments)?;
+    let (chosen, results) = match &arguments[..] {
+        [first, names @ ..] if first == "node" => (choose(node::ALL, names)?, "bench-node.json"),
+        names => (choose(measurements::ALL, names)?, "bench.json"),
+    };
     let samara = Samara::find()?;
     let machine = Machine::look(&samara)?;
     let mut report = Report::new(machine);
@@ -87,22 +96,22 @@ fn run() -> Result<bool> {
         complete &= !rows.iter().any(|row| row.failed);
         report.add(measurement.name, others, rows);
     }
-    report.finish(&samara.target().join("bench.json"))?;
+    report.finish(&samara.target().join(results))?;
     print!("{}", report.to_markdown());
     Ok(complete)
 }
 
-/// The measurements of these names, or all of them.
-fn choose(names: &[String]) -> Result<Vec<&'static Measurement>> {
+/// Of these measurements those of these names, or all of them.
+fn choose(all: &'static [Measurement], names: &[String]) -> Result<Vec<&'static Measurement>> {
     if names.is_empty() {
-        return Ok(ALL.iter().collect());
+        return Ok(all.iter().collect());
     }
     names
         .iter()
-        .map(|name| match ALL.iter().find(|measurement| measurement.name == name) {
+        .map(|name| match all.iter().find(|measurement| measurement.name == name) {
             Some(measurement) => Ok(measurement),
             None => {
-                let known: Vec<&str> = ALL.iter().map(|measurement| measurement.name).collect();
+                let known: Vec<&str> = all.iter().map(|measurement| measurement.name).collect();
                 bail!("there is no measurement {name:?}; there are {}", known.join(", "))
             }
         })

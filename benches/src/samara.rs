@@ -28,6 +28,14 @@ pub struct Samara {
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    admin: Option<String>,
+}
+
+/// What a server prints when it listens.
+#[derive(serde::Deserialize)]
+struct Ready {
+    listen: SocketAddr,
+    admin_listen: Option<String>,
 }
 
 // === impl Samara ===
@@ -41,6 +49,11 @@ impl Samara {
             bail!("there is no {}; build it with: make build", binary.display());
         }
         Ok(Samara { binary, target })
+    }
+
+    /// Where it is.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// The folder that holds all that is built.
@@ -112,33 +125,34 @@ impl Samara {
 
     /// The same with further options.
     pub fn serve_with(&self, components: &[PathBuf], options: &[String]) -> Result<Server> {
-        let mut child = self.spawn_server(components, "127.0.0.1:0", options)?;
-        let listening = listening_address(&mut child);
+        let cache = format!("--cache-dir={}", self.code_cache().display());
+        self.serve_bare(components, &[&[cache], options].concat())
+    }
+
+    /// The same with these options alone, which say where machine code is cached.
+    pub fn serve_bare(&self, components: &[PathBuf], options: &[String]) -> Result<Server> {
+        let mut child = self.server(components, "127.0.0.1:0")?.args(options).spawn().context("cannot run samara")?;
+        let ready = ready(&mut child);
         // From here on it is killed, whatever comes.
-        let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        server.address = listening?;
+        let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
+        (server.address, server.admin) = ready.map(|ready| (ready.listen, ready.admin_listen))?;
         Ok(server)
     }
 
     /// Starts to serve components on this address, and does not wait for anything.
     pub fn serve_on(&self, components: &[PathBuf], address: SocketAddr) -> Result<Server> {
-        let child = self.spawn_server(components, &address.to_string(), &[])?;
-        Ok(Server { child, address })
+        let mut command = self.server(components, &address.to_string())?;
+        let child = command.arg("--cache-dir").arg(self.code_cache()).spawn().context("cannot run samara")?;
+        Ok(Server { child, address, admin: None })
     }
 
-    fn spawn_server(&self, components: &[PathBuf], listen: &str, options: &[String]) -> Result<Child> {
+    /// A command that serves components.
+    fn server(&self, components: &[PathBuf], listen: &str) -> Result<Command> {
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").args(components).args(["--listen", listen, "--json"]);
         let log = fs::File::create(self.target.join("bench").join("serve.log"))?;
-        Command::new(&self.binary)
-            .arg("serve")
-            .args(components)
-            .args(["--listen", listen, "--json", "--cache-dir"])
-            .arg(self.code_cache())
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot run {}", self.binary.display()))
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        Ok(command)
     }
 }
 
@@ -155,12 +169,8 @@ fn state_of(path: &Path) -> Result<String> {
     Ok(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()))
 }
 
-/// The address in the first line that a server prints.
-fn listening_address(child: &mut Child) -> Result<SocketAddr> {
-    #[derive(serde::Deserialize)]
-    struct Ready {
-        listen: SocketAddr,
-    }
+/// The first line that a server prints.
+fn ready(child: &mut Child) -> Result<Ready> {
     let output = child.stdout.take().context("the server's output is not read")?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -170,8 +180,7 @@ fn listening_address(child: &mut Child) -> Result<SocketAddr> {
         let _ = sender.send(read);
     });
     let line = receiver.recv_timeout(START).context("the server does not say that it listens")??;
-    let ready: Ready = serde_json::from_str(&line).context("the server ended at once; see target/bench/serve.log")?;
-    Ok(ready.listen)
+    serde_json::from_str(&line).context("the server ended at once; see target/bench/serve.log")
 }
 
 // === impl Server ===
@@ -180,6 +189,12 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it takes admin calls.
+    pub fn admin(&self) -> Result<SocketAddr> {
+        let admin = self.admin.as_deref().context("the server does not say where it takes admin calls")?;
+        Ok(admin.trim_start_matches("http://").parse()?)
     }
 
     /// The number of its process.

@@ -60,6 +60,20 @@ impl Tensor {
         Ok(Tensor { name: name.to_owned(), datatype, shape, data })
     }
 
+    /// An array without elements.
+    pub fn empty(name: &str, datatype: Datatype) -> Tensor {
+        Tensor { name: name.to_owned(), datatype, shape: vec![0], data: Vec::new() }
+    }
+
+    /// Its items again and again, along the first dimension.
+    pub fn repeated(&self, times: u64) -> Tensor {
+        let mut shape = self.shape.clone();
+        if let Some(items) = shape.first_mut() {
+            *items *= times;
+        }
+        Tensor { shape, data: self.data.repeat(times as usize), ..self.clone() }
+    }
+
     /// As the runtime takes it.
     pub fn as_input(&self) -> InputTensor<'_> {
         InputTensor {

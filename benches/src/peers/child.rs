@@ -1,6 +1,7 @@
 //! Peers that are programs. `benches/README.md` says how they are spoken to.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -65,7 +67,12 @@ pub fn rten(lab: &Lab<'_>, subject: &Subject) -> Result<Box<dyn Peer>> {
 
 /// A command for a program in Python.
 pub fn python(program: &str) -> Command {
-    let mut command = Command::new(repository().join(".venv/bin/python"));
+    python_of(&repository().join(".venv"), program)
+}
+
+/// A command for a program in Python, run in this virtual environment.
+pub fn python_of(environment: &Path, program: &str) -> Command {
+    let mut command = Command::new(environment.join("bin").join("python"));
     command.arg(folder(program));
     command
 }
@@ -124,7 +131,9 @@ impl Process {
     /// Starts a program.
     pub fn start(mut command: Command) -> Result<Process> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        // In a group of its own, so that what it starts ends with it.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let child = command.spawn();
         let mut child = child.with_context(|| format!("cannot run {name}: make bench-peers sets it up"))?;
         let questions = child.stdin.take().context("it has no input")?;
         let lines = BufReader::new(child.stdout.take().context("it has no output")?).lines();
@@ -158,7 +167,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }

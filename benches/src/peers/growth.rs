@@ -45,7 +45,7 @@ fn batches(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
     let card = Card::read(BATCHES)?;
     let vector = card.first()?;
     let build = Build { name: format!("{BATCHES}-any-batch"), inputs: Vec::new(), ..card.build.clone() };
-    let repeat = |tensors: &[Tensor], size| tensors.iter().map(|tensor| repeated(tensor, size)).collect::<Vec<_>>();
+    let repeat = |tensors: &[Tensor], size| tensors.iter().map(|tensor| tensor.repeated(size)).collect::<Vec<_>>();
     let subject = |size| Subject {
         build: build.clone(),
         inputs: repeat(&vector.inputs, size),
@@ -120,15 +120,6 @@ fn measure_points(lab: &Lab<'_>, points: &[(u64, f64, Subject)]) -> Result<Vec<G
             GrowthPoint { size: *size, work: *work, cells }
         })
         .collect())
-}
-
-/// Items again and again, along the first dimension.
-fn repeated(tensor: &Tensor, times: u64) -> Tensor {
-    let mut shape = tensor.shape.clone();
-    if let Some(items) = shape.first_mut() {
-        *items *= times;
-    }
-    Tensor { shape, data: tensor.data.repeat(times as usize), ..tensor.clone() }
 }
 
 /// The elements again and again, or as many as there is room for.
