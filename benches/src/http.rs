@@ -88,6 +88,20 @@ impl Connection {
 
     /// Sends a request and reads the reply to its end.
     pub fn send(&mut self, request: &Request) -> Result<Reply> {
+        let head = self.exchange(request)?;
+        Ok(Reply { status: head.status, header_length: head.header_length, body: self.read[head.bytes..].to_vec() })
+    }
+
+    /// As [`Connection::send`] with how long it took, for replies of which only the status is looked at: that of a large one is not
+    /// copied.
+    pub fn time_status(&mut self, request: &Request) -> Result<(u16, Duration)> {
+        let start = Instant::now();
+        let status = self.exchange(request)?.status;
+        Ok((status, start.elapsed()))
+    }
+
+    /// Sends a request and reads the reply to its end.
+    fn exchange(&mut self, request: &Request) -> Result<Head> {
         self.stream.write_all(&request.bytes)?;
         self.read.clear();
         loop {
@@ -102,7 +116,8 @@ impl Connection {
             }
             self.read.extend_from_slice(&chunk[..count]);
             if let Some(head) = Head::parse(&self.read)? {
-                return self.finish(&head);
+                self.finish(&head)?;
+                return Ok(head);
             }
         }
     }
@@ -115,15 +130,14 @@ impl Connection {
     }
 
     /// Reads the rest of a reply whose head is there.
-    fn finish(&mut self, head: &Head) -> Result<Reply> {
+    fn finish(&mut self, head: &Head) -> Result<()> {
         let there = self.read.len();
         let end = head.bytes + head.content_length;
         if there > end {
             bail!("bytes follow the reply");
         }
         self.read.resize(end, 0);
-        self.stream.read_exact(&mut self.read[there..])?;
-        Ok(Reply { status: head.status, header_length: head.header_length, body: self.read[head.bytes..].to_vec() })
+        Ok(self.stream.read_exact(&mut self.read[there..])?)
     }
 }
 

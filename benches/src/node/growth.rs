@@ -91,8 +91,8 @@ fn measure(
     }
     for _ in 0..rounds {
         for point in &mut points {
-            let (reply, time) = connection.time(&point.request)?;
-            ensure!(reply.status == 200, "status {}", reply.status);
+            let (status, time) = connection.time_status(&point.request)?;
+            ensure!(status == 200, "status {status}");
             point.times.push(time);
         }
     }
