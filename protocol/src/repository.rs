@@ -66,10 +66,20 @@ pub fn health(live: bool, ready: bool) -> Vec<u8> {
 /// `graph` is what the server runs for the model, where the model does not run by itself: an addition to the protocol.
 #[must_use]
 pub fn model_metadata(model: &ModelMetadata, graph: Option<&GraphMetadata<'_>>) -> Vec<u8> {
+    model_metadata_of_versions(model, &[&model.version], graph)
+}
+
+/// The same of a model that is there in several versions, of which `model` stands for all.
+#[must_use]
+pub fn model_metadata_of_versions(
+    model: &ModelMetadata,
+    versions: &[&str],
+    graph: Option<&GraphMetadata<'_>>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
         name: &'a str,
-        versions: [&'a str; 1],
+        versions: &'a [&'a str],
         platform: &'a str,
         inputs: &'a [TensorSpec],
         outputs: &'a [TensorSpec],
@@ -78,7 +88,7 @@ pub fn model_metadata(model: &ModelMetadata, graph: Option<&GraphMetadata<'_>>) 
     }
     to_body(&Body {
         name: &model.name,
-        versions: [&model.version],
+        versions,
         platform: &model.platform,
         inputs: &model.inputs,
         outputs: &model.outputs,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from cards import BUILDS, CARDS, Card
+from command import Samara
 from serving import Server
 from tensors import infer
 
@@ -149,8 +152,31 @@ def test_what_is_unknown_is_said_to_be(client: InferenceServerClient) -> None:
         assert caught.value.status() == "404"
 
 
-def test_models_are_not_loaded_by_request(client: InferenceServerClient) -> None:
-    """Triton's load and unload are not part of the server: which models there are is said when it starts."""
+def test_models_are_loaded_and_unloaded_where_admin_calls_are_taken(samara: Samara, tmp_path: Path) -> None:
+    """Triton's own methods do it, on a directory in Triton's layout."""
+    component = samara.compile(BUILDS["fashion-cnn"])
+    for version in ("1", "2"):
+        (tmp_path / "shirts" / version).mkdir(parents=True)
+        shutil.copy(component, tmp_path / "shirts" / version / "model.wasm")
+    with Server(samara, [tmp_path], "--admin-listen", "127.0.0.1:0") as server, server.client() as client:
+        admin = InferenceServerClient(server.ready["admin_listen"])
+        assert client.get_model_metadata("shirts")["versions"] == ["1", "2"]
+        admin.unload_model("shirts")
+        assert not client.is_model_ready("shirts")
+        states = [(row["version"], row["state"], row["reason"]) for row in admin.get_model_repository_index()]
+        assert states == [("1", "UNAVAILABLE", "unloaded"), ("2", "UNAVAILABLE", "unloaded")]
+        admin.load_model("shirts")
+        assert client.is_model_ready("shirts", "1")
+        assert admin.is_model_ready("shirts")
+        with pytest.raises(InferenceServerException, match="no-such-model"):
+            admin.load_model("no-such-model")
+        with pytest.raises(InferenceServerException, match="config"):
+            admin.load_model("shirts", config="{}")
+        admin.close()
+
+
+def test_models_are_not_loaded_where_inferences_are_asked_for(client: InferenceServerClient) -> None:
+    """Admin calls have a listener of their own."""
     for call in (client.load_model, client.unload_model):
         with pytest.raises(InferenceServerException) as caught:
             call("silero-vad")

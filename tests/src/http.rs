@@ -79,6 +79,13 @@ impl Request {
         Request { body: body.into(), ..Request::new("POST", path) }
     }
 
+    /// The same with another method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Request {
+        self.method = method.parse().unwrap();
+        self
+    }
+
     /// The same with one more header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Request {

@@ -55,15 +55,20 @@ fn parse(text: &str, directory: &Path) -> Result<FileSettings, Vec<Problem>> {
 fn deserialize(text: &str, mut table: Spanned<DeTable<'_>>) -> (Option<File>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut removed: Vec<String> = Vec::new();
+    let mut told: Vec<Range<usize>> = Vec::new();
     loop {
         let error = match File::deserialize(table.clone().into_deserializer()) {
             Ok(file) => return (Some(file), problems),
             Err(error) => error,
         };
-        // A key whose value was wrong is not missing.
-        if !removed.iter().any(|key| error.message() == format!("missing field `{key}`")) {
+        // A key whose value was wrong is not missing; and what is wrong with the rest of a value may be that part of it is gone.
+        let is_absence = error.message().starts_with("missing field");
+        let rest = error.span().is_some_and(|span| told.iter().any(|inner| contains(&span, inner)));
+        let is_missed = removed.iter().any(|key| error.message() == format!("missing field `{key}`"));
+        if !is_missed && (is_absence || !rest) {
             problems.push(Problem::at(text, error.span(), with_suggestion(error.message())));
         }
+        told.extend(error.span());
         match error.span().and_then(|span| remove(table.get_mut(), &span)) {
             Some(key) => removed.push(key),
             None => return (None, problems),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use samara_server::AdminListen;
 use serde::Deserialize;
 
 use crate::{Bounded, Ratio};
@@ -21,6 +22,17 @@ pub struct NodeSettings {
     /// Components of models, and directories of them [default: the current directory, unless there are functions].
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// How often these are looked at for models that are new, other or gone, in milliseconds; 0 for never [default: 1000].
+    #[arg(long, env = "SAMARA_REPOSITORY_POLL_MS", hide_env_values = true, value_name = "MS")]
+    pub repository_poll_ms: Option<Bounded<0, 86_400_000>>,
+    /// Where admin calls are taken, which load, unload and split models: an address and port, or unix: and the path of a socket
+    /// [default: nowhere].
+    #[arg(long, env = "SAMARA_ADMIN_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub admin_listen: Option<AdminListen>,
+    /// The file with the token that admin calls need, as Authorization: Bearer TOKEN [default: they need none, unless other
+    /// machines could make them].
+    #[arg(long, env = "SAMARA_ADMIN_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// The address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "SAMARA_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -121,6 +133,12 @@ pub struct NodeSettings {
 pub struct Node {
     /// Components of models, and directories of them; none for the default.
     pub paths: Vec<PathBuf>,
+    /// How often the paths are looked at; absent for never.
+    pub repository_poll: Option<Duration>,
+    /// Where admin calls are taken.
+    pub admin_listen: Option<AdminListen>,
+    /// The file with the token that they need.
+    pub admin_token_file: Option<PathBuf>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// Threads that run inferences.
@@ -195,6 +213,9 @@ impl NodeSettings {
     pub fn over(self, below: NodeSettings) -> NodeSettings {
         NodeSettings {
             paths: if self.paths.is_empty() { below.paths } else { self.paths },
+            repository_poll_ms: self.repository_poll_ms.or(below.repository_poll_ms),
+            admin_listen: self.admin_listen.or(below.admin_listen),
+            admin_token_file: self.admin_token_file.or(below.admin_token_file),
             listen: self.listen.or(below.listen),
             workers: self.workers.or(below.workers),
             queue: self.queue.or(below.queue),
@@ -226,6 +247,11 @@ impl NodeSettings {
     pub(crate) fn within(self, directory: &Path) -> NodeSettings {
         NodeSettings {
             paths: self.paths.iter().map(|path| directory.join(path)).collect(),
+            admin_listen: self.admin_listen.map(|listen| match listen {
+                AdminListen::Unix(path) => AdminListen::Unix(directory.join(path)),
+                tcp => tcp,
+            }),
+            admin_token_file: self.admin_token_file.map(|path| directory.join(path)),
             cache_dir: self.cache_dir.map(|path| directory.join(path)),
             ort_dylib: self.ort_dylib.map(|path| directory.join(path)),
             ..self
@@ -241,6 +267,12 @@ impl NodeSettings {
         let workers = self.workers.and_then(|workers| NonZeroUsize::new(saturating(workers.get())));
         Node {
             paths: self.paths,
+            repository_poll: match self.repository_poll_ms.map_or(1000, Bounded::get) {
+                0 => None,
+                milliseconds => Some(Duration::from_millis(milliseconds)),
+            },
+            admin_listen: self.admin_listen,
+            admin_token_file: self.admin_token_file,
             listen: self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
             workers: workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             queue: saturating(self.queue.map_or(256, Bounded::get)),
@@ -282,6 +314,7 @@ impl Node {
     pub fn fixed_changes(&self, other: &Node) -> Vec<&'static str> {
         let fixed = [
             ("paths", self.paths != other.paths),
+            ("admin_listen", self.admin_listen != other.admin_listen),
             ("listen", self.listen != other.listen),
             ("workers", self.workers != other.workers),
             ("instances", self.instances != other.instances),

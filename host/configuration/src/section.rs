@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use samara_nn::GraphSpec;
-use samara_server::{FunctionRoute, Terms};
+use samara_server::{FunctionRoute, HeaderName, InvalidSplit, Split, Terms};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -32,7 +32,15 @@ pub struct ModelSettings {
     pub queue: Option<Bounded<1, 1_000_000>>,
     pub queue_deadline_ms: Option<Milliseconds>,
     pub deadline_ms: Option<Milliseconds>,
+    pub split: Option<Percentages>,
+    #[serde(deserialize_with = "header")]
+    pub sticky: Option<HeaderName>,
 }
+
+/// The percentages of a split, by version.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, Bounded<0, 100>>")]
+pub struct Percentages(Split);
 
 /// `[[function]]`: a function, and what holds for it where it is not to be the node's.
 #[derive(Debug, Deserialize)]
@@ -77,7 +85,20 @@ impl ModelSettings {
             concurrency: self.concurrency.and_then(|most| NonZeroUsize::new(number(most.get()))),
             queue: self.queue.map(|most| number(most.get())),
             queue_deadline: self.queue_deadline_ms.map(duration),
+            split: self.split.clone().map(|Percentages(split)| split),
+            sticky: self.sticky.clone(),
         }
+    }
+}
+
+// === impl Percentages ===
+
+impl TryFrom<BTreeMap<String, Bounded<0, 100>>> for Percentages {
+    type Error = InvalidSplit;
+
+    fn try_from(percentages: BTreeMap<String, Bounded<0, 100>>) -> Result<Percentages, InvalidSplit> {
+        let percentages = percentages.into_iter().map(|(version, percentage)| (version, percentage.get()));
+        Split::new(percentages.collect()).map(Percentages)
     }
 }
 
@@ -97,6 +118,7 @@ impl FunctionSettings {
             queue: self.queue,
             queue_deadline_ms: self.queue_deadline_ms,
             deadline_ms: self.deadline_ms,
+            ..ModelSettings::default()
         };
         Ok(Function {
             route: self.route.clone().map_or_else(|| default_route(&component), Ok)?,
@@ -120,6 +142,12 @@ pub fn default_route(component: &Path) -> Result<FunctionRoute, ConfigurationErr
     let name = component.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     let route = format!("/{name}").parse();
     route.map_err(|reason| ConfigurationError::Route { path: component.to_owned(), reason })
+}
+
+fn header<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let invalid = |_| de::Error::custom(format!("expected the name of a header, found {text:?}"));
+    text.parse().map(Some).map_err(invalid)
 }
 
 fn route<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<FunctionRoute>, D::Error> {

@@ -92,6 +92,8 @@ fn the_annotated_example_is_right_and_complete() {
         no_cache: None,
         ort_dylib: None,
         queue_deadline_ms: None,
+        admin_listen: None,
+        admin_token_file: None,
         metrics_listen: None,
         otlp_endpoint: None,
         ..settings.node

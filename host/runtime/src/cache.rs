@@ -59,7 +59,7 @@ pub enum CacheError {
 }
 
 /// Which code: what it was made from, and by what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CodeKey(String);
 
 /// What is known of a cached component without reading the component.

@@ -17,12 +17,14 @@ mod incremental;
 mod instance;
 mod memory_limit;
 mod model;
+mod shared_models;
 
 pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
 pub use deadline::{Cancellation, Running, Ticker, Watch};
 pub use error::{InferError, LoadError, RuntimeError};
 pub use graph::graph_of;
+pub use identity::Identity;
 pub use incremental::FunctionCache;
 pub use instance::Instance;
 pub use memory_limit::MemoryLimit;
@@ -36,6 +38,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::guest::Guest;
+use crate::shared_models::SharedModels;
 
 /// What all models of a process share. Cloning it is cheap.
 #[derive(Clone)]
@@ -51,6 +54,7 @@ struct Shared {
     /// Absent where code is not cached.
     cache: Option<CodeCache>,
     functions: Option<FunctionCache>,
+    models: SharedModels,
     ticker: Ticker,
 }
 
@@ -71,8 +75,9 @@ impl Runtime {
         let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
+        let models = SharedModels::default();
         let (limits, graphs) = (config.limits.clone(), Arc::clone(&config.graphs));
-        let shared = Shared { engine, linker, limits, graphs, cache, functions, ticker };
+        let shared = Shared { engine, linker, limits, graphs, cache, functions, models, ticker };
         Ok(Runtime { shared: Arc::new(shared) })
     }
 

@@ -22,9 +22,12 @@ use crate::{Cancellation, InferError, Instance, LoadError, Runtime, Shared};
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
+    /// The component's own, unless it is served as something else.
+    metadata: Arc<ModelMetadata>,
 }
 
-struct Inner {
+/// What all models share that have the same component.
+pub(crate) struct Inner {
     runtime: Runtime,
     component: ServedPre<Guest>,
     metadata: Arc<ModelMetadata>,
@@ -52,16 +55,34 @@ impl Model {
         let cache = runtime.shared.cache.as_ref();
         if let Some(cache) = cache
             && let Some(key) = cache.key_of_file(path, &identity)
-            && let Some((component, Some(about))) = cache.component(&runtime.shared.engine, &key)
         {
-            return Model::new(runtime, &component, Some(about), CodeOrigin::Cache, path.parent());
+            if let Some(inner) = runtime.shared.models.get(&key) {
+                return Ok(Model::of(inner));
+            }
+            if let Some((component, Some(about))) = cache.component(&runtime.shared.engine, &key) {
+                let model = Model::new(runtime, &component, Some(about), CodeOrigin::Cache, path.parent())?;
+                runtime.shared.models.insert(key, &model.inner);
+                return Ok(model);
+            }
         }
         let bytes = std::fs::read(path).map_err(read)?;
         let (model, key) = Model::with_key(runtime, &bytes, path.parent())?;
         if let Some(cache) = cache {
             cache.remember_file(path, identity, &key);
         }
+        runtime.shared.models.insert(key, &model.inner);
         Ok(model)
+    }
+
+    fn of(inner: Arc<Inner>) -> Model {
+        Model { metadata: Arc::clone(&inner.metadata), inner }
+    }
+
+    /// The same model under another name and version. The two share the component: its machine code is mapped once.
+    #[must_use]
+    pub fn served_as(&self, name: &str, version: &str) -> Model {
+        let metadata = ModelMetadata { name: name.to_owned(), version: version.to_owned(), ..(*self.metadata).clone() };
+        Model { inner: Arc::clone(&self.inner), metadata: Arc::new(metadata) }
     }
 
     pub(crate) fn from_bytes(runtime: &Runtime, bytes: &[u8]) -> Result<Model, LoadError> {
@@ -76,6 +97,9 @@ impl Model {
         };
         let engine = &runtime.shared.engine;
         let key = CodeKey::of_content(engine, bytes);
+        if let Some(inner) = runtime.shared.models.get(&key) {
+            return Ok((Model::of(inner), key));
+        }
         let cache = runtime.shared.cache.as_ref();
         if let Some((component, Some(about))) = cache.and_then(|cache| cache.component(engine, &key)) {
             return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache, directory)?, key));
@@ -104,7 +128,7 @@ impl Model {
         };
         let model = Model::new(runtime, &component, about, origin, directory)?;
         if model.inner.manifest.is_none() {
-            let about = About { metadata: (*model.inner.metadata).clone(), manifest: None };
+            let about = About { metadata: (*model.metadata).clone(), manifest: None };
             cache.put(&key, &code, Some(&about));
         }
         Ok((model, key))
@@ -153,12 +177,12 @@ impl Model {
                     Arc::new(inner.instantiate().and_then(|mut i| i.metadata()).map_err(LoadError::Metadata)?)
             }
         }
-        Ok(Model { inner: Arc::new(inner) })
+        Ok(Model::of(Arc::new(inner)))
     }
 
     /// What the model is, takes and gives.
     pub fn metadata(&self) -> &ModelMetadata {
-        &self.inner.metadata
+        &self.metadata
     }
 
     /// What its component tells, if `samara compile` made it.

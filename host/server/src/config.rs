@@ -4,9 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use samara_admission::LaneLimits;
 use samara_protocol::Limits;
 use samara_telemetry::TraceConfig;
+
+use crate::{AdminListen, Split, Token};
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -32,6 +35,12 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a client may take to send a request's body.
     pub body_timeout: Duration,
+    /// How often the repository's paths are looked at for what has changed; absent for never.
+    pub repository_poll: Option<Duration>,
+    /// Where models are loaded, unloaded and split; absent for nowhere.
+    pub admin_listen: Option<AdminListen>,
+    /// What whoever does so has to know; absent for nothing.
+    pub admin_token: Option<Token>,
     /// Where metrics are told; absent for `/metrics` where all else is served.
     pub metrics_listen: Option<SocketAddr>,
     /// Where traces go; absent for none.
@@ -53,6 +62,10 @@ pub struct Terms {
     pub queue: Option<usize>,
     /// How long a request may wait.
     pub queue_deadline: Option<Duration>,
+    /// How requests that name no version are divided among the model's; absent for all to the newest.
+    pub split: Option<Split>,
+    /// The header whose value decides which version that is, the same for the same value; absent for turns.
+    pub sticky: Option<HeaderName>,
 }
 
 impl Terms {
@@ -69,10 +82,10 @@ impl Terms {
 
 impl Config {
     /// Instances that the runtime must have room for: beside those that run, each worker may have one that is being reset
-    /// after its reply has been sent, and one that is ready for the next request.
+    /// after its reply has been sent, and one that is ready for the next request; and one is made of a model that is new.
     pub fn instance_slots(&self) -> u32 {
         let workers = u32::try_from(self.workers.get()).unwrap_or(u32::MAX);
-        self.instances.saturating_add(workers.saturating_mul(2))
+        self.instances.saturating_add(workers.saturating_mul(2)).saturating_add(1)
     }
 }
 
@@ -89,6 +102,9 @@ impl Default for Config {
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            repository_poll: Some(Duration::from_secs(1)),
+            admin_listen: None,
+            admin_token: None,
             metrics_listen: None,
             traces: None,
             log_requests: false,

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use samara_runtime::LoadError;
+use samara_runtime::{InferError, LoadError};
 
+use crate::admin::AdminListen;
 use crate::functions::FunctionRoute;
 
 /// Why a server does not start.
@@ -20,24 +21,73 @@ pub enum ServeError {
         /// What the system said.
         reason: io::Error,
     },
+    /// Admin calls cannot be taken there.
+    #[error("cannot listen on {listen} for admin calls: {reason}")]
+    BindAdmin {
+        /// Where.
+        listen: AdminListen,
+        /// What the system said.
+        reason: io::Error,
+    },
+    /// Admin calls could be made from other machines by whoever likes.
+    #[error(
+        "admin_listen is {listen}, where other machines can connect: set admin_token_file, or listen on 127.0.0.1 or a \
+         Unix socket"
+    )]
+    OpenAdmin {
+        /// Where.
+        listen: AdminListen,
+    },
+    /// A file has no token.
+    #[error("{} holds no token: expected one word of visible ASCII characters", path.display())]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The address that was bound cannot be told.
     #[error("cannot tell the server's address: {0}")]
     Address(io::Error),
     /// A worker cannot be started.
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
-    /// A directory of components cannot be read.
+    /// A component, or a directory of components, cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
-    Directory {
-        /// The directory.
+    Path {
+        /// The path.
         path: PathBuf,
         /// What the system said.
         reason: io::Error,
     },
     /// A directory has no components.
-    #[error("{} holds no component: no file in it ends in .wasm", path.display())]
+    #[error("{} holds no component: no file in it ends in .wasm, and there is no NAME/VERSION/model.wasm", path.display())]
     EmptyDirectory {
         /// The directory.
+        path: PathBuf,
+    },
+    /// The directory of a version has no component.
+    #[error("{} holds no model.wasm", path.display())]
+    NoComponent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No instance of a component can be made.
+    #[error("{}: no instance of it can be made: {reason}", path.display())]
+    Instantiate {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        reason: InferError,
+    },
+    /// A component changed while it was read.
+    #[error("{} changed while it was read", path.display())]
+    Changing {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A component is listed twice.
+    #[error("{} is listed twice", path.display())]
+    DuplicatePath {
+        /// Its file.
         path: PathBuf,
     },
     /// A component cannot be loaded.
@@ -54,6 +104,16 @@ pub enum ServeError {
         /// The model's name.
         name: String,
         /// The names of those that are.
+        known: String,
+    },
+    /// A split names a version that there is not.
+    #[error("[model.{name}] splits requests with version {version:?}, which there is not: there is {known}")]
+    UnknownVersion {
+        /// The model's name.
+        name: String,
+        /// The version.
+        version: String,
+        /// The versions that there are.
         known: String,
     },
     /// A function has the route of the metrics.

@@ -1,8 +1,8 @@
 //! Requests and replies as HTTP has them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,16 +12,19 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode, Version};
+use samara_admission::LaneId;
 use samara_nn::{Graph, Registry};
-use samara_protocol::repository::{self as bodies, IndexEntry};
+use samara_protocol::repository as bodies;
 use samara_protocol::{Error, InferResponse, Route};
 use samara_telemetry::{Metrics, RequestId, Tracer};
+use tokio::sync::Notify;
 
+use crate::admin;
 use crate::body;
 use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
 use crate::message::INFERENCE_HEADER_CONTENT_LENGTH;
-use crate::repository::Served;
+use crate::repository::{Observer, Served, State};
 use crate::statistics::{ModelCounters, ServerCounters};
 use crate::workers::Workers;
 use crate::{Config, Repository, ServeError, Terms};
@@ -36,6 +39,10 @@ pub struct Service {
     pub(crate) workers: Workers,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Option<Tracer>,
+    /// Told when the configuration has changed.
+    pub(crate) changed: Notify,
+    /// The lanes of models, by name. One that goes away keeps its lane, which costs nothing while nobody comes.
+    pub(crate) lanes: Mutex<BTreeMap<String, LaneId>>,
 }
 
 /// The body of a reply: all of it, or what a function is about to write.
@@ -57,28 +64,31 @@ impl Service {
         workers: Workers,
         tracer: Option<Tracer>,
     ) -> Service {
-        let metrics = Metrics::new();
-        for served in repository.models() {
-            let series = metrics.series(&served.subject());
-            series.measure_cold(served.loaded.0, served.loaded.1);
-            let _ = served.series.set(series);
+        let service = Service {
+            config: ArcSwap::from_pointee(config),
+            counters: ServerCounters::default(),
+            repository,
+            functions,
+            graphs,
+            workers,
+            metrics: Metrics::new(),
+            tracer,
+            changed: Notify::new(),
+            lanes: Mutex::default(),
+        };
+        let catalog = service.repository.catalog();
+        for served in catalog.models() {
+            service.loaded(served);
         }
-        for function in functions.iter() {
-            let _ = function.series.set(metrics.series(&function.subject()));
+        for name in service.repository.take_failed() {
+            service.failed(&name);
         }
-        // A model's versions share a lane, as they are alternatives to each other.
-        for versions in repository.by_model() {
-            let limits = versions.first().map(|served| served.terms.load().lane(&config)).unwrap_or_default();
-            let lane = workers.admission.add(limits);
-            for served in versions {
-                let _ = served.lane.set(lane);
-            }
+        for function in service.functions.iter() {
+            let _ = function.series.set(service.metrics.series(&function.subject()));
+            let limits = function.terms.load().lane(&service.config());
+            let _ = function.lane.set(service.workers.admission.add(limits));
         }
-        for function in functions.iter() {
-            let _ = function.lane.set(workers.admission.add(function.terms.load().lane(&config)));
-        }
-        let config = ArcSwap::from_pointee(config);
-        Service { config, counters: ServerCounters::default(), repository, functions, graphs, workers, metrics, tracer }
+        service
     }
 
     /// What holds now.
@@ -93,6 +103,7 @@ impl Service {
         models: &BTreeMap<String, Terms>,
         functions: &[(FunctionRoute, Terms)],
     ) -> Result<(), ServeError> {
+        admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
         self.repository.set_terms(models)?;
         for function in self.functions.iter() {
             let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());
@@ -100,7 +111,8 @@ impl Service {
         }
         let admission = &self.workers.admission;
         admission.set_queue(config.queue);
-        let models = self.repository.models().map(|served| (served.lane.get(), &served.terms));
+        let models = self.repository.models();
+        let models = models.iter().map(|served| (served.lane.get(), &served.terms));
         let functions = self.functions.iter().map(|function| (function.lane.get(), &function.terms));
         for (lane, terms) in models.chain(functions) {
             if let Some(lane) = lane {
@@ -108,13 +120,15 @@ impl Service {
             }
         }
         self.config.store(Arc::new(config));
+        self.changed.notify_one();
         Ok(())
     }
 
     /// How long a request can take at the most, from its first byte to its last.
     pub fn longest(&self) -> Duration {
         let config = self.config();
-        let models = self.repository.models().map(|served| served.terms.load().deadline);
+        let models = self.repository.models();
+        let models = models.iter().map(|served| served.terms.load().deadline);
         let functions = self.functions.iter().map(|function| function.terms.load().deadline);
         let deadline = models.chain(functions).flatten().fold(config.deadline, Duration::max);
         config.body_timeout + deadline * 2
@@ -151,19 +165,24 @@ impl Service {
             };
             return self.tell(function.series.get(), began, id, head, call).await;
         }
+        if admin::is_admin(head.uri.path()) {
+            return refuse(&Error::NotFound(admin::ELSEWHERE.to_owned()), version);
+        }
         let (method, uri) = (head.method.clone(), head.uri.clone());
         let reply = match Route::parse(method.as_str(), uri.path()) {
             Err(error) => Err(error),
-            Ok(Route::Infer { name, version: of_model }) => match self.repository.find(&name, of_model.as_deref()) {
-                Ok(served) => {
-                    let infer = async |tags, head: Parts| {
-                        let reply = self.infer(served, tags, head.headers, body).await;
-                        reply.unwrap_or_else(|error| refuse(&error, version))
-                    };
-                    return self.tell(served.series.get(), began, id, head, infer).await;
+            Ok(Route::Infer { name, version: of_model }) => {
+                match self.repository.route(&name, of_model.as_deref(), &head.headers) {
+                    Ok(served) => {
+                        let infer = async |tags, head: Parts| {
+                            let reply = self.infer(&served, tags, head.headers, body).await;
+                            reply.unwrap_or_else(|error| refuse(&error, version))
+                        };
+                        return self.tell(served.series.get(), began, id, head, infer).await;
+                    }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
+            }
             Ok(Route::RepositoryIndex) => self.index(&head.headers, body).await,
             Ok(route) => self.describe(&route).map(json),
         };
@@ -177,26 +196,18 @@ impl Service {
         }
     }
 
-    async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
+    pub(crate) async fn index(&self, headers: &HeaderMap, body: Incoming) -> Result<Reply, Error> {
         let body = self.read(headers, body, None).await?;
-        // Every model that is here is ready, so the filter changes nothing; but it must be well-formed.
-        bodies::index_wants_ready_only(&body)?;
-        let entries: Vec<IndexEntry<'_>> = self
-            .repository
-            .models()
-            .map(|served| {
-                let metadata = served.model.metadata();
-                IndexEntry { name: &metadata.name, version: &metadata.version, ready: true, reason: "" }
-            })
-            .collect();
-        Ok(json(bodies::index(&entries)))
+        let ready_only = bodies::index_wants_ready_only(&body)?;
+        let catalog = self.repository.catalog();
+        let wanted = catalog.index().iter().filter(|entry| !ready_only || entry.state == State::Ready);
+        Ok(json(admin::to_body(&wanted.collect::<Vec<_>>())))
     }
 
     /// The body of every route that asks for nothing but facts.
-    fn describe(&self, route: &Route<'_>) -> Result<Vec<u8>, Error> {
-        let find = |name: &str, version: &Option<std::borrow::Cow<'_, str>>| {
-            self.repository.find(name, version.as_deref()).map(|served| served.model.metadata())
-        };
+    pub(crate) fn describe(&self, route: &Route<'_>) -> Result<Vec<u8>, Error> {
+        let find =
+            |name: &str, version: &Option<std::borrow::Cow<'_, str>>| self.repository.find(name, version.as_deref());
         Ok(match route {
             Route::Server => bodies::server_metadata(
                 "samara",
@@ -205,18 +216,24 @@ impl Service {
             ),
             Route::Live | Route::Ready => bodies::health(true, true),
             Route::Model { name, version } => {
-                let model = &self.repository.find(name, version.as_deref())?.model;
-                let graph = model.graph().map(|graph| Described::new(graph));
-                bodies::model_metadata(model.metadata(), graph.as_ref().map(Described::metadata).as_ref())
+                let served = find(name, version)?;
+                let versions = match version {
+                    Some(_) => vec![Arc::clone(&served)],
+                    None => self.repository.versions(name)?,
+                };
+                let versions: Vec<_> = versions.iter().map(|served| &*served.metadata().version).collect();
+                let graph = served.model.graph().map(|graph| Described::new(graph));
+                let graph = graph.as_ref().map(Described::metadata);
+                bodies::model_metadata_of_versions(served.metadata(), &versions, graph.as_ref())
             }
-            Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.name, true),
-            Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?),
+            Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.metadata().name, true),
+            Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?.metadata()),
             Route::ModelStats { name, version: Some(version) } => {
-                statistics(std::slice::from_ref(self.repository.find(name, Some(version))?), &[], &[], &[])
+                statistics(&[self.repository.find(name, Some(version))?], &[], &[], &[])
             }
-            Route::ModelStats { name, version: None } => statistics(self.repository.versions(name)?, &[], &[], &[]),
+            Route::ModelStats { name, version: None } => statistics(&self.repository.versions(name)?, &[], &[], &[]),
             Route::AllStats => {
-                let models: Vec<Arc<Served>> = self.repository.models().cloned().collect();
+                let models = self.repository.models();
                 let functions: Vec<Arc<Function>> = self.functions.iter().cloned().collect();
                 statistics(&models, &functions, &self.graphs.graphs(), &self.counters.read())
             }
@@ -281,7 +298,7 @@ fn statistics(
         .iter()
         .zip(&limits)
         .map(|(served, limits)| {
-            let metadata = served.model.metadata();
+            let metadata = served.metadata();
             served.counters.read(&metadata.name, &metadata.version, limits)
         })
         .collect();

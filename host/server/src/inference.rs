@@ -98,7 +98,7 @@ impl Job {
 
     /// The request's tensors.
     fn decode(&self, stages: &mut Stages, started: Instant) -> Result<InferRequest<'_>, Error> {
-        let request = self.message.decode(self.served.model.metadata(), &self.limits)?;
+        let request = self.message.decode(self.served.metadata(), &self.limits)?;
         let decoded = Instant::now();
         stages.note(Stage::Parse, started, decoded);
         self.served.counters.compute_input.add(decoded - started);
@@ -115,7 +115,7 @@ impl Job {
         context: &Context,
     ) -> Result<Vec<OutputTensor<'static>>, Error> {
         let began = Instant::now();
-        let (model, counters) = (self.served.model.metadata(), &self.served.counters);
+        let (model, counters) = (self.served.metadata(), &self.served.counters);
         let deadline = match request.timeout {
             None => self.deadline,
             Some(timeout) => self.deadline.min(deadline::from_microseconds(timeout)),
@@ -162,7 +162,7 @@ impl Job {
         stages: &mut Stages,
     ) -> Result<InferResponse, Error> {
         let began = Instant::now();
-        let response = self.message.encode(&request.plan, self.served.model.metadata(), outputs)?;
+        let response = self.message.encode(&request.plan, self.served.metadata(), outputs)?;
         let encoded = Instant::now();
         stages.note(Stage::Encode, began, encoded);
         self.served.counters.compute_output.add(encoded - began);
@@ -173,7 +173,7 @@ impl Job {
     fn explain(&self, error: InferError) -> Error {
         if let Some(limit) = ModelLimit::of(&error) {
             self.served.counters.hit(limit);
-            let model = &self.served.model.metadata().name;
+            let model = &self.served.metadata().name;
             tracing::warn!(model, request_id = %self.id, %error, "an inference failed");
         }
         refusal(error, RETRY_AFTER)

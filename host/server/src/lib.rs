@@ -5,12 +5,13 @@
 //! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
 //! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
-//! function, which gets the request as it came. `repository` knows the models, `functions` the functions and their
+//! function, which gets the request as it came. `repository` knows the models and has them come and go, `admin` takes the calls that ask for that, `functions` the functions and their
 //! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, `scrape` tells that to Prometheus where it asks elsewhere, and `control`
 //! changes what holds for them while the server runs.
 
 #![forbid(unsafe_code)]
 
+mod admin;
 mod ask;
 mod body;
 mod config;
@@ -32,11 +33,13 @@ mod scrape;
 mod statistics;
 mod workers;
 
+pub use admin::{AdminListen, InvalidAdminListen, Token};
 pub use config::{Config, Terms};
 pub use control::Control;
 pub use error::ServeError;
 pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
-pub use repository::{Repository, Served};
+pub use hyper::header::HeaderName;
+pub use repository::{InvalidSplit, Repository, Served, Split};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -53,6 +56,7 @@ use crate::workers::Workers;
 pub struct Server {
     listener: TcpListener,
     metrics: Option<TcpListener>,
+    admin: Option<admin::Listener>,
     service: Arc<Service>,
 }
 
@@ -75,9 +79,14 @@ impl Server {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
+        admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
+        let admin = match &config.admin_listen {
+            Some(listen) => Some(admin::Listener::bind(listen).await?),
+            None => None,
+        };
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
         let service = Service::new(config, repository, functions, graphs, workers, tracer);
-        Ok(Server { listener, metrics, service: Arc::new(service) })
+        Ok(Server { listener, metrics, admin, service: Arc::new(service) })
     }
 
     /// Where the server listens.
@@ -90,6 +99,11 @@ impl Server {
         self.metrics.as_ref().map(|listener| listener.local_addr().map_err(ServeError::Address)).transpose()
     }
 
+    /// Where admin calls are taken, if anywhere.
+    pub fn admin_address(&self) -> Result<Option<AdminListen>, ServeError> {
+        self.admin.as_ref().map(|listener| listener.address().map_err(ServeError::Address)).transpose()
+    }
+
     /// A handle by which the server is set up anew while it runs.
     pub fn control(&self) -> Control {
         Control::new(Arc::clone(&self.service))
@@ -98,10 +112,14 @@ impl Server {
     /// Serves until `stop` is ready, then finishes what has begun, for no longer than a request may take.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let metrics = self.metrics.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&self.service))));
+        let admin = self.admin.map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&self.service))));
+        let watch = tokio::spawn(repository::watch(Arc::clone(&self.service)));
         let service = Arc::clone(&self.service);
         connection::serve(self.listener, self.service, stop).await;
-        if let Some(metrics) = metrics {
-            metrics.abort();
+        for task in [metrics, admin, Some(watch)].into_iter().flatten() {
+            task.abort();
+            // What it holds is let go by now: a socket's file, for one.
+            let _ = task.await;
         }
         // It waits for the collector of traces, which answers on these threads.
         let _ = tokio::task::spawn_blocking(move || service.flush()).await;

@@ -1,26 +1,58 @@
-//! The models that a server serves.
+//! The models that a server serves: which there are, as files come and go, and which of them answers a request.
+//!
+//! `scan` looks at the files, `records` keeps what is known of each, and `catalog` is what requests see: it is made anew after
+//! each change, so that a request finds its model without a lock, and keeps it whatever happens meanwhile. `change` loads and
+//! unloads, one thing at a time, and `watch` does so as files change. `split` divides requests among versions, `traffic` remembers
+//! how that was before, and `division` sets it.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+mod catalog;
+mod change;
+mod division;
+mod error;
+mod observer;
+mod records;
+mod scan;
+mod split;
+mod traffic;
+mod version;
+mod watch;
+
+pub use catalog::{Catalog, State};
+pub use error::RepositoryError;
+pub use observer::Observer;
+pub use split::{InvalidSplit, Split};
+pub use watch::watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hyper::HeaderMap;
 use samara_admission::LaneId;
-use samara_protocol::Error;
-use samara_runtime::{CodeOrigin, Model, Runtime};
+use samara_protocol::{Error, ModelMetadata};
+use samara_runtime::{Identity, Model, Runtime};
 use samara_telemetry::{ColdStep, Series, Subject};
 
+use self::records::Records;
+use self::version::compare_versions;
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
 
 /// The models that a server serves, by name and version.
 #[derive(Default)]
 pub struct Repository {
-    /// The versions of each model, oldest first.
-    models: BTreeMap<String, Vec<Arc<Served>>>,
+    /// Absent where there are no models and never will be.
+    runtime: Option<Runtime>,
+    paths: Vec<PathBuf>,
+    /// What requests see.
+    catalog: ArcSwap<Catalog>,
+    records: Mutex<Records>,
+    /// Held by whoever loads or unloads: that is done one thing at a time.
+    turn: Mutex<()>,
 }
 
 /// A model, and what has happened to it.
@@ -38,117 +70,119 @@ pub struct Served {
     pub(crate) loaded: (ColdStep, Duration),
     /// Whether an instance has been made for a request, and whether one has been answered.
     pub(crate) warm: [AtomicBool; 2],
-    pub(crate) counters: ModelCounters,
+    /// Its version's, which outlive it.
+    pub(crate) counters: Arc<ModelCounters>,
 }
 
 impl Served {
+    /// What the model is, takes and gives.
+    pub fn metadata(&self) -> &ModelMetadata {
+        self.model.metadata()
+    }
+
     /// What it is in metrics.
     pub(crate) fn subject(&self) -> Subject {
-        let metadata = self.model.metadata();
+        let metadata = self.metadata();
         Subject::Model { name: metadata.name.clone(), version: metadata.version.clone() }
     }
 }
 
 impl Repository {
-    /// Loads the components at `paths`: files, and directories of files that end in `.wasm`.
-    pub fn load(runtime: &Runtime, paths: &[PathBuf]) -> Result<Repository, ServeError> {
-        let mut repository = Repository::default();
-        for path in paths {
-            if path.is_dir() {
-                for file in components_in(path)? {
-                    repository.load_file(runtime, &file)?;
-                }
-            } else {
-                repository.load_file(runtime, path)?;
-            }
-        }
-        Ok(repository)
-    }
-
-    fn load_file(&mut self, runtime: &Runtime, path: &Path) -> Result<(), ServeError> {
-        let start = Instant::now();
-        let model = runtime.load(path).map_err(|reason| ServeError::Load { path: path.to_owned(), reason })?;
-        let loaded = match model.origin() {
-            CodeOrigin::Cache => (ColdStep::Map, start.elapsed()),
-            CodeOrigin::Compiled(_) => (ColdStep::Compile, start.elapsed()),
-        };
-        let metadata = model.metadata();
-        tracing::info!(
-            model = metadata.name,
-            version = metadata.version,
-            path = %path.display(),
-            code = match model.origin() {
-                CodeOrigin::Cache => "cached",
-                CodeOrigin::Compiled(_) => "compiled",
-            },
-            ms = start.elapsed().as_millis(),
-            "loaded"
-        );
-        let versions = self.models.entry(metadata.name.clone()).or_default();
-        if let Some(first) = versions.iter().find(|served| served.model.metadata().version == metadata.version) {
-            return Err(ServeError::Duplicate {
-                name: metadata.name.clone(),
-                version: metadata.version.clone(),
-                first: first.path.clone(),
-                second: path.to_owned(),
-            });
-        }
-        let (terms, lane, series, warm, counters) = Default::default();
-        let path = path.to_owned();
-        versions.push(Arc::new(Served { model, path, terms, lane, series, loaded, warm, counters }));
-        versions.sort_by(|a, b| compare_versions(&a.model.metadata().version, &b.model.metadata().version));
-        Ok(())
-    }
-
     /// Sets what holds for some models alone, by their names; for all others, what holds for the server does.
     ///
     /// # Errors
     ///
-    /// There is no model of one of the names, and nothing has been changed.
+    /// There is no model of one of the names, or a split names a version that there is not. Nothing has been changed.
     pub fn set_terms(&self, terms: &BTreeMap<String, Terms>) -> Result<(), ServeError> {
-        if let Some(name) = terms.keys().find(|name| !self.models.contains_key(*name)) {
-            let known = list(self.models.keys().map(String::as_str));
+        let mut records = self.records();
+        let names = records.names();
+        if let Some(name) = terms.keys().find(|name| !names.contains(name.as_str())) {
+            let known = list(names.into_iter());
             return Err(ServeError::UnknownModel { name: name.clone(), known });
         }
-        for (name, versions) in &self.models {
-            let terms = terms.get(name).cloned().unwrap_or_default();
-            for served in versions {
-                served.terms.store(Arc::new(terms.clone()));
+        for (name, terms) in terms {
+            let versions = terms.split.iter().flat_map(Split::iter).map(|(version, _)| version);
+            let known = |version: &str| records.keys(name).any(|key| key.1 == version);
+            if let Some(version) = versions.into_iter().find(|version| !known(version)) {
+                let (name, version) = (name.clone(), version.to_owned());
+                let known = list(records.keys(&name).map(|key| key.1.as_str()));
+                return Err(ServeError::UnknownVersion { name, version, known });
             }
         }
+        records.terms.clone_from(terms);
+        let names = records.names().into_iter().chain(records.traffic.keys().map(String::as_str));
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        for name in names {
+            let Terms { split, sticky, .. } = terms.get(&name).cloned().unwrap_or_default();
+            records.traffic.entry(name).or_default().configure(split, sticky);
+        }
+        for served in records.served() {
+            served.terms.store(Arc::new(terms.get(&served.metadata().name).cloned().unwrap_or_default()));
+        }
+        self.publish(&mut records);
         Ok(())
     }
 
-    /// The versions of each model, oldest first.
-    pub(crate) fn by_model(&self) -> impl Iterator<Item = &[Arc<Served>]> {
-        self.models.values().map(Vec::as_slice)
+    /// The models of which something could not be loaded so far, by name as far as that is known, to be counted once.
+    pub(crate) fn take_failed(&self) -> Vec<String> {
+        std::mem::take(&mut self.records().failed)
+    }
+
+    /// Whether there is anywhere that models could come from.
+    pub(crate) fn has_paths(&self) -> bool {
+        !self.paths.is_empty()
+    }
+
+    /// Whether nothing is known of any model, not even of one that cannot be loaded.
+    pub fn is_empty(&self) -> bool {
+        self.catalog.load().index().is_empty()
+    }
+
+    /// What there is now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
     }
 
     /// All models in all versions, by name, oldest first.
-    pub fn models(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.models.values().flatten()
+    pub fn models(&self) -> Vec<Arc<Served>> {
+        self.catalog.load().models().cloned().collect()
     }
 
-    /// The model of this name: in this version, or in its newest.
-    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Result<&Arc<Served>, Error> {
-        let versions = self.versions(name)?;
-        let found = match version {
-            None => versions.last(),
-            Some(version) => versions.iter().find(|served| served.model.metadata().version == version),
-        };
-        found.ok_or_else(|| {
-            let known = list(versions.iter().map(|served| served.model.metadata().version.as_str()));
-            Error::NotFound(format!("unknown version {:?} of model {name:?}: there is {known}", version.unwrap_or("")))
-        })
+    /// The model of this name: in this version, or in the one that most requests which name none go to.
+    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Served>, Error> {
+        let catalog = self.catalog.load();
+        match version {
+            Some(version) => catalog.version(name, version).cloned(),
+            None => catalog.versions(name)?.main().cloned().ok_or_else(|| empty(name)),
+        }
+    }
+
+    /// The model of this name that answers a request with these headers: in this version, or in the one whose turn it is.
+    pub(crate) fn route(&self, name: &str, version: Option<&str>, headers: &HeaderMap) -> Result<Arc<Served>, Error> {
+        let catalog = self.catalog.load();
+        match version {
+            Some(version) => catalog.version(name, version).cloned(),
+            None => catalog.versions(name)?.next(name, headers).cloned().ok_or_else(|| empty(name)),
+        }
     }
 
     /// The versions of the model of this name, oldest first.
-    pub(crate) fn versions(&self, name: &str) -> Result<&[Arc<Served>], Error> {
-        self.models.get(name).map(Vec::as_slice).ok_or_else(|| {
-            let known = list(self.models.keys().map(String::as_str));
-            Error::NotFound(format!("unknown model {name:?}: there is {known}"))
-        })
+    pub(crate) fn versions(&self, name: &str) -> Result<Vec<Arc<Served>>, Error> {
+        Ok(self.catalog.load().versions(name)?.all().cloned().collect())
     }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has requests see what is known now.
+    fn publish(&self, records: &mut Records) {
+        self.catalog.store(Arc::new(records.catalog()));
+    }
+}
+
+fn empty(name: &str) -> Error {
+    Error::Internal(format!("model {name:?} without a version"))
 }
 
 /// The names, for a message; no more of them than one reads.
@@ -162,40 +196,22 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn components_in(directory: &Path) -> Result<Vec<PathBuf>, ServeError> {
-    let unreadable = |reason| ServeError::Directory { path: directory.to_owned(), reason };
-    let mut components = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            components.push(path);
-        }
-    }
-    if components.is_empty() {
-        return Err(ServeError::EmptyDirectory { path: directory.to_owned() });
-    }
-    components.sort();
-    Ok(components)
-}
-
-/// Compares versions number by number where they have numbers, so that 10 comes after 9.
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    let parts = |version: &str| -> Vec<Result<u64, String>> {
-        version.split('.').map(|part| part.parse().map_err(|_| part.to_owned())).collect()
-    };
-    parts(a).cmp(&parts(b))
+/// What lies beside a component that it may ask for: graphs. Another number where that is something else.
+fn beside(component: &Path) -> u64 {
+    let entries = component.parent().and_then(|directory| std::fs::read_dir(directory).ok());
+    let graphs = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    let graphs = graphs.filter(|path| path.extension().is_some_and(|extension| extension == "onnx"));
+    // In whatever order a directory lists them.
+    graphs.fold(0, |sum: u64, path| {
+        let mut hasher = DefaultHasher::new();
+        (&path, Identity::of(&path).map(|identity| format!("{identity:?}")).ok()).hash(&mut hasher);
+        sum.wrapping_add(hasher.finish())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        let mut versions = ["10", "9", "1.10", "1.9", "beta", "1"];
-        versions.sort_by(|a, b| compare_versions(a, b));
-        assert_eq!(versions, ["1", "1.9", "1.10", "9", "10", "beta"]);
-    }
 
     #[test]
     fn a_long_list_is_cut() {

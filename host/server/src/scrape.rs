@@ -76,8 +76,9 @@ impl Service {
             for (limit, count) in self.counters.read() {
                 scrape.limit(None, limit, count);
             }
-            for served in self.repository.models() {
-                let (subject, metadata) = (served.subject(), served.model.metadata());
+            let catalog = self.repository.catalog();
+            for served in catalog.models() {
+                let (subject, metadata) = (served.subject(), served.metadata());
                 for (limit, count) in served.counters.limits() {
                     scrape.limit(Some(&subject), limit, count);
                 }
@@ -87,10 +88,12 @@ impl Service {
                 }
             }
             // A model's versions share a queue.
-            for newest in self.repository.by_model().filter_map(|versions| versions.last()) {
+            for versions in catalog.by_model() {
+                let Some(newest) = versions.all().next_back() else { continue };
+                scrape.versions(&newest.metadata().name, versions.all().count());
                 if let Some(lane) = newest.lane.get() {
                     let depth = admission.depth(*lane);
-                    let (name, version) = (newest.model.metadata().name.clone(), String::new());
+                    let (name, version) = (newest.metadata().name.clone(), String::new());
                     scrape.depth(&Subject::Model { name, version }, depth.waiting, depth.running);
                 }
             }

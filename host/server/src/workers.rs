@@ -134,7 +134,7 @@ impl Worker {
                 }
                 Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),
                 // The reply's other end notices that nothing will come.
-                Err(_) => tracing::error!(model = served.model.metadata().name, "a worker panicked"),
+                Err(_) => tracing::error!(model = served.metadata().name, "a worker panicked"),
             }
         }
     }

@@ -26,6 +26,7 @@ pub struct Metrics {
     stages: HistogramVec,
     cold: HistogramVec,
     instances: IntGaugeVec,
+    loads: IntCounterVec,
     /// What others keep, written down when it is asked for, by one at a time.
     kept: Mutex<Kept>,
 }
@@ -34,6 +35,7 @@ struct Kept {
     limits: IntCounterVec,
     queue_depth: IntGaugeVec,
     in_flight: IntGaugeVec,
+    versions: IntGaugeVec,
     resident: IntGaugeVec,
     process_resident: IntGauge,
     process_open_files: IntGauge,
@@ -100,6 +102,7 @@ impl Metrics {
             ),
             queue_depth: gauges(&registry, names::QUEUE_DEPTH, "Requests that wait for a worker", &SUBJECT),
             in_flight: gauges(&registry, names::IN_FLIGHT, "Requests that run", &SUBJECT),
+            versions: gauges(&registry, names::MODEL_VERSIONS, "Versions of a model that are loaded", &SUBJECT[..1]),
             resident: gauges(
                 &registry,
                 names::MODEL_RESIDENT,
@@ -133,6 +136,12 @@ impl Metrics {
             ),
             stages: histograms(&registry, names::STAGE_DURATION, "Time of a request's stages", &with("stage")),
             cold: histograms(&registry, names::COLD_START_DURATION, "Time of a cold start's steps", &with("step")),
+            loads: counters(
+                &registry,
+                names::MODEL_LOADS,
+                "Components that were loaded, or could not be, by the outcome; without a model where that is not known",
+                &["model", "outcome"],
+            ),
             instances: gauges(&registry, names::INSTANCES, "Instances that exist", &SUBJECT),
             kept: Mutex::new(kept),
             registry,
@@ -153,10 +162,20 @@ impl Metrics {
         }
     }
 
+    /// Counts a component that was loaded, or could not be.
+    pub fn load(&self, model: &str, succeeded: bool) {
+        let outcome = if succeeded { Outcome::Success } else { Outcome::Failed };
+        self.loads.with_label_values(&[model, outcome.name()]).inc();
+    }
+
     /// All of it as Prometheus reads it, once `keep` has written down what others keep.
     pub fn text(&self, keep: impl FnOnce(&mut Scrape<'_>)) -> String {
         // One at a time, as the counters that others keep are set anew each time.
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has gone since is not told any more.
+        for gauges in [&kept.versions, &kept.resident] {
+            gauges.reset();
+        }
         keep(&mut Scrape { kept: &kept });
         let mut text = String::new();
         // It can fail where a family has no metric, and those are left out.
@@ -255,6 +274,11 @@ impl Scrape<'_> {
         }
     }
 
+    /// How many versions of a model are loaded.
+    pub fn versions(&mut self, name: &str, count: usize) {
+        self.kept.versions.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// How much memory of a model is resident.
     pub fn resident(&mut self, name: &str, version: &str, bytes: u64) {
         self.kept.resident.with_label_values(&[name, version]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -317,10 +341,12 @@ mod tests {
         let metrics = Metrics::new();
         let series = metrics.series(&model());
         series.measure_cold(ColdStep::Map, Duration::from_millis(3));
+        metrics.load("m", true);
         let text = metrics.text(|scrape| {
             scrape.limit(None, "header_bytes", 1);
             scrape.depth(&model(), 3, 1);
             scrape.resident("m", "2", 4096);
+            scrape.versions("m", 2);
             scrape.process(8192, 12);
             scrape.triton("m", "2", [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         });
@@ -329,6 +355,13 @@ mod tests {
         }
         assert!(text.contains("nv_inference_compute_output_duration_us{model=\"m\",version=\"2\"} 9"), "{text}");
         assert!(text.contains("samara_queue_depth{function=\"\",model=\"m\",version=\"2\"} 3"), "{text}");
+    }
+
+    #[test]
+    fn what_has_gone_is_not_told_any_more() {
+        let metrics = Metrics::new();
+        assert!(metrics.text(|scrape| scrape.versions("m", 2)).contains("samara_model_versions{model=\"m\"} 2"));
+        assert!(!metrics.text(|_| {}).contains("samara_model_versions{"));
     }
 
     #[test]

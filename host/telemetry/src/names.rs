@@ -8,6 +8,8 @@ pub const LIMIT_HITS: &str = "samara_limit_hits_total";
 pub const QUEUE_DEPTH: &str = "samara_queue_depth";
 pub const IN_FLIGHT: &str = "samara_in_flight";
 pub const INSTANCES: &str = "samara_instances";
+pub const MODEL_LOADS: &str = "samara_model_loads_total";
+pub const MODEL_VERSIONS: &str = "samara_model_versions";
 pub const MODEL_RESIDENT: &str = "samara_model_resident_bytes";
 pub const PROCESS_RESIDENT: &str = "process_resident_memory_bytes";
 pub const PROCESS_OPEN_FILES: &str = "process_open_fds";
@@ -24,7 +26,7 @@ pub const NV_PENDING: &str = "nv_inference_pending_request_count";
 
 /// Every metric that there is, by its name. The names that begin with `nv_` are
 /// [Triton's](https://github.com/triton-inference-server/server/blob/main/docs/user_guide/metrics.md), and mean the same.
-pub const METRICS: [&str; 21] = [
+pub const METRICS: [&str; 23] = [
     REQUESTS,
     REQUEST_DURATION,
     STAGE_DURATION,
@@ -33,6 +35,8 @@ pub const METRICS: [&str; 21] = [
     QUEUE_DEPTH,
     IN_FLIGHT,
     INSTANCES,
+    MODEL_LOADS,
+    MODEL_VERSIONS,
     MODEL_RESIDENT,
     PROCESS_RESIDENT,
     PROCESS_OPEN_FILES,

@@ -46,6 +46,12 @@ fn metadata_lists_tensors_with_their_shapes() {
 }
 
 #[test]
+fn metadata_names_all_versions_that_there_are() {
+    let body = String::from_utf8(model_metadata_of_versions(&model(), &["2", "3", "10"], None)).unwrap();
+    assert!(body.starts_with(r#"{"name":"m","versions":["2","3","10"],"platform""#), "{body}");
+}
+
+#[test]
 fn configurations_are_in_triton_s_terms() {
     assert_body(
         &model_config(&model()),

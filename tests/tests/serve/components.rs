@@ -103,19 +103,21 @@ fn a_directory_is_served_with_all_components_in_it() {
     }
 }
 
+/// Where it is not watched, so that nothing can mend it.
 #[test]
 fn a_broken_component_in_a_directory_is_named() {
     let directory = tempdir().unwrap();
     guests::write(directory.path(), "echoes", "good");
     fs::write(directory.path().join("broken.wasm"), "no component").unwrap();
-    assert_says(&Serve::new([directory.path()]).fails(), &["broken.wasm"]);
+    assert_says(&Serve::new([directory.path()]).option("--repository-poll-ms 0").fails(), &["broken.wasm"]);
 }
 
 #[test]
 fn a_directory_without_components_is_refused() {
     let directory = tempdir().unwrap();
     fs::write(directory.path().join("README.txt"), "Not a component.").unwrap();
-    assert_says(&Serve::new([directory.path()]).fails(), &[directory.path().to_str().unwrap()]);
+    let message = Serve::new([directory.path()]).option("--repository-poll-ms 0").fails();
+    assert_says(&message, &[directory.path().to_str().unwrap()]);
 }
 
 /// A component may come from anywhere that knows the interface.

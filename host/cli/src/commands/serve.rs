@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use samara_configuration::{Cache, Configuration, Node, ServeSettings};
 use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
-use samara_server::{Config, Control, Functions, Repository, Server};
+use samara_server::{AdminListen, Config, Control, Functions, Repository, ServeError, Server, Token};
 use samara_telemetry::TraceConfig;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +27,9 @@ struct Ready<'a> {
     /// Where metrics are told, if that is another address.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics_listen: Option<SocketAddr>,
+    /// Where admin calls are taken, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_listen: Option<String>,
     models: Vec<ReadyModel<'a>>,
     functions: Vec<ReadyFunction>,
 }
@@ -50,7 +54,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     let configuration = Configuration::load(&arguments.settings)?;
     let node = &configuration.node;
     let log = Log::start(&node.log, node.log_format)?;
-    let config = config(node);
+    let config = config(node)?;
     let mut runtime_config = RuntimeConfig::default();
     runtime_config.limits.memory_bytes = node.memory_bytes;
     runtime_config.limits.deadline = node.deadline;
@@ -62,10 +66,19 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     }
     let options = samara_nn::Options { ort_dylib: node.ort_dylib.clone(), allow_load: node.nn_load };
     runtime_config.graphs = graphs::load(configuration.graphs.clone(), &options)?;
+    let watched = node.repository_poll.is_some();
     let repository = match &node.paths[..] {
         [] if !configuration.functions.is_empty() => Repository::default(),
-        [] => Repository::load(&Runtime::new(&runtime_config)?, &[".".into()])?,
-        paths => Repository::load(&Runtime::new(&runtime_config)?, paths)?,
+        [] => {
+            let path = PathBuf::from(".");
+            let repository = Repository::load(&Runtime::new(&runtime_config)?, slice::from_ref(&path), watched)?;
+            // Whoever names nothing means what is there.
+            if repository.is_empty() {
+                return Err(ServeError::EmptyDirectory { path }.into());
+            }
+            repository
+        }
+        paths => Repository::load(&Runtime::new(&runtime_config)?, paths, watched)?,
     };
     repository.set_terms(&configuration.models)?;
     // After the models, whose graphs functions may ask for.
@@ -78,10 +91,10 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments, configuration, repository, functions, runtime_config.graphs, log))
+        .block_on(serve(arguments, configuration, config, repository, functions, runtime_config.graphs, log))
 }
 
-fn config(node: &Node) -> Config {
+fn config(node: &Node) -> Result<Config> {
     let mut config = Config::default();
     config.listen = node.listen;
     config.workers = node.workers;
@@ -93,10 +106,13 @@ fn config(node: &Node) -> Config {
     config.max_header_bytes = node.max_header_bytes;
     config.header_timeout = node.header_timeout;
     config.body_timeout = node.body_timeout;
+    config.repository_poll = node.repository_poll;
+    config.admin_listen = node.admin_listen.clone();
+    config.admin_token = node.admin_token_file.as_deref().map(Token::read).transpose()?;
     config.metrics_listen = node.metrics_listen;
     config.traces = node.otlp_endpoint.clone().map(|endpoint| TraceConfig { endpoint, ratio: node.trace_ratio });
     config.log_requests = node.log_requests;
-    config
+    Ok(config)
 }
 
 /// Reads the configuration again. What can be changed at once is; what cannot is named in the log.
@@ -104,10 +120,11 @@ fn reload(settings: &ServeSettings, running: &Configuration, control: &Control, 
     let fresh = Configuration::load(settings)?;
     let terms: Vec<_> =
         fresh.functions.iter().map(|function| (function.route.clone(), function.terms.clone())).collect();
+    let mut changed = config(&fresh.node)?;
     log.set(&fresh.node.log)?;
-    let mut changed = config(&fresh.node);
-    // It stays where it is until the next start, and so does what is not told there.
+    // They stay where they are until the next start, and so does what is not told there.
     changed.metrics_listen = running.node.metrics_listen;
+    changed.admin_listen.clone_from(&running.node.admin_listen);
     control.set_up(changed, &fresh.models, &terms)?;
     let waiting = running.fixed_changes(&fresh);
     if !waiting.is_empty() {
@@ -120,15 +137,17 @@ fn reload(settings: &ServeSettings, running: &Configuration, control: &Control, 
 async fn serve(
     arguments: &ServeOptions,
     configuration: Configuration,
+    config: Config,
     repository: Repository,
     functions: Functions,
     graphs: Arc<Registry>,
     log: Log,
 ) -> Result<()> {
-    let models: Vec<(String, String, std::path::PathBuf)> = repository
+    let models: Vec<(String, String, PathBuf)> = repository
         .models()
+        .iter()
         .map(|served| {
-            let metadata = served.model.metadata();
+            let metadata = served.metadata();
             (metadata.name.clone(), metadata.version.clone(), served.path.clone())
         })
         .collect();
@@ -144,8 +163,10 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let server = Server::bind(config(&configuration.node), repository, functions, graphs).await?;
-    announce(arguments.json, server.address()?, server.metrics_address()?, &models, routes)?;
+    let server = Server::bind(config, repository, functions, graphs).await?;
+    let listen =
+        Listen { listen: server.address()?, metrics: server.metrics_address()?, admin: server.admin_address()? };
+    announce(arguments.json, &listen, &models, routes)?;
     let control = server.control();
     server
         .run(async move {
@@ -164,22 +185,35 @@ async fn serve(
     Ok(())
 }
 
+/// Where a server listens.
+struct Listen {
+    listen: SocketAddr,
+    metrics: Option<SocketAddr>,
+    admin: Option<AdminListen>,
+}
+
 /// Says where the server listens, once it does.
 fn announce(
     json: bool,
-    listen: SocketAddr,
-    metrics_listen: Option<SocketAddr>,
-    models: &[(String, String, std::path::PathBuf)],
+    Listen { listen, metrics, admin }: &Listen,
+    models: &[(String, String, PathBuf)],
     functions: Vec<ReadyFunction>,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
-        writeln!(out, "{}", serde_json::to_string(&Ready { listen, metrics_listen, models, functions })?)?;
+        let admin_listen = admin.as_ref().map(ToString::to_string);
+        let ready = Ready { listen: *listen, metrics_listen: *metrics, admin_listen, models, functions };
+        writeln!(out, "{}", serde_json::to_string(&ready)?)?;
     } else {
         writeln!(out, "listening on http://{listen}")?;
-        if let Some(metrics) = metrics_listen {
+        if let Some(metrics) = metrics {
             writeln!(out, "metrics on http://{metrics}/metrics")?;
+        }
+        match admin {
+            Some(AdminListen::Tcp(address)) => writeln!(out, "admin calls on http://{address}")?,
+            Some(socket) => writeln!(out, "admin calls on {socket}")?,
+            None => {}
         }
     }
     out.flush()?;

@@ -12,8 +12,13 @@ fn a_file_lists_models_functions_and_graphs() {
         workers = 3
         cache_dir = "/cache"
 
+        admin_listen = "unix:admin.sock"
+        repository_poll_ms = 0
+
         [model.fashion-cnn]
         deadline_ms = 500
+        split = { "1" = 90, "2" = 10 }
+        sticky = "X-User-Id"
 
         [[function]]
         component = "classify.wasm"
@@ -36,8 +41,12 @@ fn a_file_lists_models_functions_and_graphs() {
     let FileSettings { node, models, functions, graphs } = parse(text, Path::new("/etc")).unwrap();
     let node = node.resolve();
     assert_eq!((node.paths, node.workers.get()), (vec!["/etc/models".into()], 3));
+    assert_eq!((node.admin_listen, node.repository_poll), (Some("unix:/etc/admin.sock".parse().unwrap()), None));
     assert_eq!(node.cache, crate::Cache::In("/cache".into()));
     assert_eq!(models["fashion-cnn"].terms().deadline.unwrap().as_millis(), 500);
+    let terms = models["fashion-cnn"].terms();
+    assert_eq!(terms.split.map(|split| (split.percentage("1"), split.percentage("2"))), Some((90, 10)));
+    assert_eq!(terms.sticky.unwrap().as_str(), "x-user-id");
     assert_eq!(functions[0].component, Path::new("/etc/classify.wasm"));
     assert_eq!(functions[0].model.as_deref(), Some(Path::new("/etc/efficientnet-lite0.wasm")));
     assert_eq!(functions[0].route.to_string(), "/classify/...");
@@ -66,6 +75,14 @@ memory_mib = "1024"
 deadlines_ms = 5
 deadline_ms = 0
 weight = -1
+split = { "1" = 80, "2" = 10 }
+sticky = "x user"
+
+[model.n]
+split = { "1" = 110, "2" = -10 }
+[model.o.split]
+1 = 100
+2 = 1
 
 [[function]]
 model = "m.wasm"
@@ -88,11 +105,16 @@ name = ""
         "8:1: unknown key \"deadlines_ms\": did you mean \"deadline_ms\"?",
         "9:15: expected a whole number from 1 to 86400000, found 0",
         "10:10: expected a whole number from 1 to 1000, found -1",
-        "12:1: missing field `component`",
-        "17:9: the route \"classify\" is none: expected a path such as /classify, or /classify/... for everything below \
+        "11:9: the split sums to 90: expected 100, in percent",
+        "12:10: expected the name of a header, found \"x user\"",
+        "15:17: expected a whole number from 0 to 100, found 110",
+        "15:28: expected a whole number from 0 to 100, found -10",
+        "16:1: the split sums to 101: expected 100, in percent",
+        "20:1: missing field `component`",
+        "25:9: the route \"classify\" is none: expected a path such as /classify, or /classify/... for everything below \
          it too",
-        "20:8: a graph's name is empty",
-        "22:2: unknown key \"functoin\": did you mean \"function\"?",
+        "28:8: a graph's name is empty",
+        "30:2: unknown key \"functoin\": did you mean \"function\"?",
     ];
     assert_eq!(found, expected);
 }

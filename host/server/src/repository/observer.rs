@@ -1,0 +1,39 @@
+//! What a model gets when it comes: a lane, and series.
+
+use std::sync::PoisonError;
+
+use super::Served;
+use crate::http::Service;
+
+/// What is told of models that come while the server runs.
+pub trait Observer: Sync {
+    /// A model is about to be served.
+    fn loaded(&self, served: &Served);
+    /// A component could not be loaded; the name of its model, where that is known, or else nothing.
+    fn failed(&self, name: &str);
+}
+
+impl Observer for Service {
+    fn loaded(&self, served: &Served) {
+        let series = self.metrics.series(&served.subject());
+        series.measure_cold(served.loaded.0, served.loaded.1);
+        let _ = served.series.set(series);
+        let name = &served.metadata().name;
+        self.metrics.load(name, true);
+        // A model's versions share a lane, as they are alternatives to each other.
+        let limits = served.terms.load().lane(&self.config());
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = match lanes.get(name) {
+            Some(&lane) => {
+                self.workers.admission.set_lane(lane, limits);
+                lane
+            }
+            None => *lanes.entry(name.clone()).or_insert(self.workers.admission.add(limits)),
+        };
+        let _ = served.lane.set(lane);
+    }
+
+    fn failed(&self, name: &str) {
+        self.metrics.load(name, false);
+    }
+}
