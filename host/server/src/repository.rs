@@ -1,19 +1,21 @@
 //! The models that a server serves: which there are, as files come and go, and which of them answers a request.
 //!
-//! `scan` looks at the files, `records` keeps what is known of each, and `catalog` is what requests see: it is made anew after
-//! each change, so that a request finds its model without a lock, and keeps it whatever happens meanwhile. `change` loads and
-//! unloads, one thing at a time, and `watch` does so as files change. `split` divides requests among versions, `traffic` remembers
-//! how that was before, and `division` sets it.
+//! `scan` looks at the files, `record` and `records` keep what is known of each, `unloaded` what is not wanted. `catalog` is
+//! what requests see: it is made anew after each change, so that a request finds its model without a lock, and keeps it
+//! whatever happens meanwhile. `change` loads and unloads, one thing at a time, and `watch` does so as files change. `split`
+//! divides requests among versions, `traffic` remembers how that was before, and `division` sets it.
 
 mod catalog;
 mod change;
 mod division;
 mod error;
 mod observer;
+mod record;
 mod records;
 mod scan;
 mod split;
 mod traffic;
+mod unloaded;
 mod version;
 mod watch;
 

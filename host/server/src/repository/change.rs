@@ -13,7 +13,7 @@ use samara_telemetry::ColdStep;
 
 use super::catalog::Entry;
 use super::observer::Observer;
-use super::records::{Key, Look};
+use super::record::{Key, Look};
 use super::scan::{Place, Scan};
 use super::{Repository, RepositoryError, Served, list};
 use crate::ServeError;

@@ -1,4 +1,4 @@
-//! What a repository knows of each component: what was seen of it, what was made of it, and why it is not served.
+//! What a repository knows of all its components, and what each look at its paths adds to that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use samara_runtime::Identity;
 
-use super::catalog::{Catalog, Entry, State};
+use super::catalog::Catalog;
+use super::record::{Key, Look, Record};
 use super::scan::{Place, Scan, Sighting};
 use super::traffic::Traffic;
+use super::unloaded::Unloaded;
 use super::{Served, beside};
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
-
-/// A name and a version.
-pub type Key = (String, String);
 
 /// Everything that a repository knows.
 #[derive(Default)]
@@ -33,45 +32,6 @@ pub struct Records {
     unloaded: Unloaded,
     /// Paths that could not be looked at the last time.
     unreadable: BTreeSet<PathBuf>,
-}
-
-/// What is known of one component.
-pub struct Record {
-    pub place: Place,
-    root: PathBuf,
-    /// What it is, as far as its place or its content has told.
-    key: Option<Key>,
-    /// What was there at the last look.
-    seen: Option<Identity>,
-    /// What was made a model of, or could not be.
-    tried: Option<Identity>,
-    /// The files beside it when it could not be loaded.
-    beside: Option<u64>,
-    /// What it would be, if that were not served from another file.
-    rival: Option<Key>,
-    /// Whether nothing was there at the last look.
-    missed: bool,
-    loading: bool,
-    served: Option<Arc<Served>>,
-    /// Why it is not served, or not as its file is now; empty where it is.
-    reason: String,
-}
-
-#[derive(Default)]
-struct Unloaded {
-    models: BTreeSet<String>,
-    versions: BTreeSet<Key>,
-}
-
-/// Why the paths are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look<'a> {
-    /// The server starts: what is there is due.
-    Start,
-    /// It is time: what is new is due, and what is gone goes, when that has been so for two looks.
-    Poll,
-    /// A model is to be loaded: what is gone of it goes.
-    Model(&'a str),
 }
 
 /// What a look at the paths has led to.
@@ -254,10 +214,7 @@ impl Records {
             }
         }
         if known {
-            match version {
-                None => drop(self.unloaded.models.insert(name.to_owned())),
-                Some(version) => drop(self.unloaded.versions.insert((name.to_owned(), version.to_owned()))),
-            }
+            self.unloaded.add(name, version);
         }
         known
     }
@@ -299,69 +256,4 @@ const UNLOADED: &str = "unloaded";
 
 fn is_asked_for(key: &Key, name: &str, version: Option<&str>) -> bool {
     key.0 == name && version.is_none_or(|version| key.1 == version)
-}
-
-// === impl Record ===
-
-impl Record {
-    fn new(place: Place, root: PathBuf) -> Record {
-        let key = match &place {
-            Place::Version { name, version } => Some((name.clone(), version.clone())),
-            Place::Named | Place::Flat => None,
-        };
-        let (seen, tried, beside, rival, missed, loading) = Default::default();
-        Record { place, root, key, seen, tried, beside, rival, missed, loading, served: None, reason: String::new() }
-    }
-
-    /// Whether it goes, now that nothing was there at a look.
-    fn is_gone(&mut self, look: Look<'_>) -> bool {
-        match look {
-            // The directory of a version that has its component now, or that is no more.
-            _ if self.seen.is_none() => true,
-            Look::Start => true,
-            Look::Poll => std::mem::replace(&mut self.missed, true),
-            Look::Model(name) => self.key.as_ref().is_some_and(|key| key.0 == name),
-        }
-    }
-
-    /// Whether it holds something else than what was made a model of.
-    fn is_other(&self) -> bool {
-        self.seen.is_some() && self.seen != self.tried
-    }
-
-    fn entry(&self, path: &Path) -> Entry {
-        let (name, version) = self.key.clone().unwrap_or_else(|| {
-            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            (stem.unwrap_or_default(), String::new())
-        });
-        let state = match (&self.served, self.loading) {
-            (Some(_), _) => State::Ready,
-            (None, true) => State::Loading,
-            (None, false) => State::Unavailable,
-        };
-        let reason = if self.loading { String::new() } else { self.reason.clone() };
-        Entry { name, version, state, reason }
-    }
-}
-
-// === impl Unloaded ===
-
-impl Unloaded {
-    fn has(&self, key: &Key) -> bool {
-        self.models.contains(&key.0) || self.versions.contains(key)
-    }
-
-    /// Has a model, or one version of it, be loaded again; `others` are its other versions.
-    fn want(&mut self, name: &str, version: Option<&str>, others: Vec<Key>) {
-        let whole = self.models.remove(name);
-        match version {
-            None => self.versions.retain(|key| key.0 != name),
-            Some(version) => {
-                if whole {
-                    self.versions.extend(others);
-                }
-                self.versions.remove(&(name.to_owned(), version.to_owned()));
-            }
-        }
-    }
 }
