@@ -111,3 +111,29 @@ fn sizes_of_batches_are_measured() {
         assert_says(&metrics, &[line]);
     }
 }
+
+/// The versions before it go on, in batches.
+#[test]
+fn a_new_version_without_an_open_first_dimension_is_not_taken_in() {
+    let directory = tempdir().unwrap();
+    let repository = directory.path().join("models");
+    fs::create_dir(&repository).unwrap();
+    samara_tests::guests::write(&repository, "echoes", "m");
+    let file = "[model.m]\nmax_batch_size = 2\nmax_batch_delay_ms = 20000\n";
+    let server = serve_with(directory.path(), &[&repository], file).start();
+    let shape = &[Size(1)];
+    let closed =
+        Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape).node("Relu", &["x"], &["y"]);
+    let component = models::compiled_graph("m", &closed, &["--version", "2"]);
+    fs::copy(component, directory.path().join("new")).unwrap();
+    fs::rename(directory.path().join("new"), repository.join("m-2.wasm")).unwrap();
+    let start = Instant::now();
+    while !server.log().contains("not loaded") {
+        assert!(start.elapsed() < Duration::from_secs(60), "{}", server.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_says(&server.log(), &["max_batch_size", "input \\\"x\\\" of version 2"]);
+    let replies = send_all(server.address(), [x(1.0), x(2.0)]);
+    assert!(replies.iter().all(|reply| reply.status == 200));
+    assert_eq!(batch_sizes(&server.statistics("m")), [2]);
+}
