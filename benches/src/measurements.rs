@@ -1,6 +1,7 @@
 //! One module for each measurement.
 
 mod accuracy;
+mod batching;
 mod compile;
 mod endurance;
 mod engine;
@@ -37,6 +38,7 @@ pub const ALL: &[Measurement] = &[
     Measurement { name: "isolation", title: "fresh against reused instances", run: isolation::run },
     Measurement { name: "functions", title: "functions around models", run: functions::run },
     Measurement { name: "nn", title: "models that the host runs", run: nn::run },
+    Measurement { name: "batching", title: "requests in batches", run: batching::run },
     Measurement { name: "http", title: "throughput over HTTP", run: http::run },
     Measurement { name: "telemetry", title: "what metrics and traces cost a request", run: telemetry::run },
     Measurement { name: "endurance", title: "memory and descriptors over 10,000 requests", run: endurance::run },

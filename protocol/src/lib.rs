@@ -82,7 +82,7 @@ pub use datatype::{Datatype, UnknownDatatype};
 pub use error::Error;
 pub use limits::Limits;
 pub use model::{ModelMetadata, PLATFORM, TensorSpec};
-pub use request::{InferHead, InferRequest, RequestedOutput, ResponsePlan, decode, timeout};
+pub use request::{InferHead, InferRequest, RequestedOutput, ResponsePlan, decode, items, timeout};
 pub use response::{InferResponse, encode};
 pub use route::Route;
 pub use tensor::{

@@ -8,9 +8,9 @@ mod statistics;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::config::model_config;
+pub use self::config::{DynamicBatching, model_config};
 pub use self::statistics::{
-    DurationStatistic, FunctionStatistics, GraphMetadata, GraphStatistics, ModelStatistics, statistics,
+    BatchStatistics, DurationStatistic, FunctionStatistics, GraphMetadata, GraphStatistics, ModelStatistics, statistics,
 };
 use crate::object::Object;
 use crate::{Error, ModelMetadata, TensorSpec};
@@ -66,16 +66,26 @@ pub fn health(live: bool, ready: bool) -> Vec<u8> {
 /// `graph` is what the server runs for the model, where the model does not run by itself: an addition to the protocol.
 #[must_use]
 pub fn model_metadata(model: &ModelMetadata, graph: Option<&GraphMetadata<'_>>) -> Vec<u8> {
-    model_metadata_of_versions(model, &[&model.version], graph)
+    model_metadata_of_versions(model, &[&model.version], graph, None)
 }
 
-/// The same of a model that is there in several versions, of which `model` stands for all.
+/// The same of a model that is there in several versions, of which `model` stands for all. `batching` is how requests run
+/// together, where they do: another addition to the protocol.
 #[must_use]
 pub fn model_metadata_of_versions(
     model: &ModelMetadata,
     versions: &[&str],
     graph: Option<&GraphMetadata<'_>>,
+    batching: Option<DynamicBatching>,
 ) -> Vec<u8> {
+    /// What is not Triton's: who shares an instance.
+    #[derive(Serialize)]
+    struct Batching {
+        max_batch_size: u64,
+        #[serde(flatten)]
+        dynamic: DynamicBatching,
+        isolation: &'static str,
+    }
     #[derive(Serialize)]
     struct Body<'a> {
         name: &'a str,
@@ -85,6 +95,8 @@ pub fn model_metadata_of_versions(
         outputs: &'a [TensorSpec],
         #[serde(skip_serializing_if = "Option::is_none")]
         graph: Option<&'a GraphMetadata<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dynamic_batching: Option<Batching>,
     }
     to_body(&Body {
         name: &model.name,
@@ -93,6 +105,11 @@ pub fn model_metadata_of_versions(
         inputs: &model.inputs,
         outputs: &model.outputs,
         graph,
+        dynamic_batching: batching.map(|dynamic| Batching {
+            max_batch_size: dynamic.max_batch_size,
+            dynamic,
+            isolation: "batch",
+        }),
     })
 }
 

@@ -107,6 +107,18 @@ pub fn timeout(header_length: Option<&str>, body: &[u8]) -> Option<i64> {
     }
 }
 
+/// How many items a request holds, by the first dimension of its first input, without decoding the rest; `None` where that
+/// cannot be told: the body is coded, raw or no request.
+///
+/// `header_length` is the `Inference-Header-Content-Length`.
+#[must_use]
+pub fn items(header_length: Option<&str>, body: &[u8]) -> Option<u64> {
+    match Payload::split(header_length, body) {
+        Ok(Payload::Json { json, .. }) => envelope::read_items(json),
+        _ => None,
+    }
+}
+
 fn decode_plain<'a>(
     head: &InferHead<'_>,
     body: &'a [u8],

@@ -10,6 +10,8 @@ Serves EfficientNet-Lite0 on the CPU and on the GPU, and
   against idle
 * prints how many items a second each of the two computes for clients that send at the same time, and how many ONNX Runtime
   does when as many threads of Python call it directly
+* has clients send single photos at the same time, each its own, with requests run in batches and without: each has the answer to
+  its own, and how many items a second that makes is printed
 * takes what is free of the GPU's memory: a batch that needs more is refused as 503, `/v2/health/live` still answers, a
   second server does not start; once the memory is free again, that batch is computed
 * looks for the GPU with `device=auto`, for one that is not there, and for TensorRT, which runs or says why it cannot
@@ -44,6 +46,9 @@ TOLERANCE = 1e-3
 SECONDS = 5.0
 # How many requests are under way at a time while throughput is measured.
 CLIENTS = 4
+# The most items that run together where requests run in batches, and how many clients send single items meanwhile.
+BATCH_SIZE = 16
+SINGLE_CLIENTS = 32
 # The least share of the time, in percent, in which the GPU has to be busy under full load.
 LEAST_BUSY = 10
 # A batch that has not been computed before the GPU's memory is taken.
@@ -85,11 +90,15 @@ class Refused(Exception):
 class Server:
     """A process that serves the model on one device."""
 
-    def __init__(self, samara: str, component: Path, device: str) -> None:
+    def __init__(self, samara: str, component: Path, device: str, max_batch_size: int) -> None:
         """Start it, and wait until it listens."""
         graph = f"{MODEL},backend=onnxruntime,device={device},contexts={CLIENTS}"
         words = [samara, "serve", str(component), "--listen", "127.0.0.1:0", "--json", "--deadline-ms", "120000"]
         words += ["--nn", graph, "--ort-dylib", str(library())]
+        self.file = tempfile.NamedTemporaryFile("w+", suffix=".toml")
+        self.file.write(f"[model.{MODEL}]\nmax_batch_size = {max_batch_size}\n")
+        self.file.flush()
+        words += ["--config", self.file.name]
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=self.log)
         assert self.process.stdout is not None
@@ -143,6 +152,11 @@ class Server:
         """What the server tells about how the graph runs."""
         return json.loads(self.get(f"/v2/models/{MODEL}"))["graph"]
 
+    def items_a_run(self) -> float:
+        """How many items have run together, on the average."""
+        statistics = json.loads(self.get(f"/v2/models/{MODEL}/stats"))["model_stats"][0]
+        return statistics["inference_count"] / statistics["execution_count"]
+
     def stop(self) -> None:
         """End the process."""
         self.connection.close()
@@ -151,9 +165,9 @@ class Server:
 
 
 @contextmanager
-def served(samara: str, component: Path, device: str) -> Iterator[Server]:
+def served(samara: str, component: Path, device: str, max_batch_size: int = 1) -> Iterator[Server]:
     """A server for as long as it is needed."""
-    server = Server(samara, component, device)
+    server = Server(samara, component, device, max_batch_size)
     try:
         yield server
     finally:
@@ -163,13 +177,15 @@ def served(samara: str, component: Path, device: str) -> Iterator[Server]:
 class Load:
     """Clients that send one request after the other."""
 
-    def __init__(self, infer: Infer, connect: Callable[[], object], photos: np.ndarray) -> None:
+    def __init__(
+        self, infer: Infer, connect: Callable[[], object], photos: np.ndarray, clients: int = CLIENTS
+    ) -> None:
         """Of a batch, each over what `connect` gives it."""
         self.infer, self.connect, self.photos = infer, connect, photos
-        self.answered = [0] * CLIENTS
+        self.answered = [0] * clients
         self.failures: list[Exception] = []
         self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self.work, args=(client,)) for client in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self.work, args=(client,)) for client in range(clients)]
 
     def work(self, client: int) -> None:
         """What a client does."""
@@ -198,12 +214,40 @@ class Load:
             raise self.failures[0]
 
 
-def items_a_second(infer: Infer, connect: Callable[[], object], photos: np.ndarray) -> float:
+def items_a_second(
+    infer: Infer, connect: Callable[[], object], photos: np.ndarray, clients: int = CLIENTS
+) -> float:
     """How many items are computed a second."""
-    with Load(infer, connect, photos) as load:
+    with Load(infer, connect, photos, clients) as load:
         before, started = sum(load.answered), time.monotonic()
         time.sleep(SECONDS)
         return (sum(load.answered) - before) * len(photos) / (time.monotonic() - started)
+
+
+def batches(samara: str, component: Path, photos: np.ndarray, expected: np.ndarray) -> Iterator[str]:
+    """What is wrong when requests of several clients are computed together, and what that brings."""
+    for size in (1, BATCH_SIZE):
+        with served(samara, component, "cuda:0", size) as server:
+            outputs: dict[int, np.ndarray] = {}
+
+            def ask(client: int, server: Server = server, outputs: dict[int, np.ndarray] = outputs) -> None:
+                outputs[client] = server.infer(photos[client : client + 1], server.connect())
+
+            threads = [threading.Thread(target=ask, args=(client,)) for client in range(len(photos))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            wrong = [
+                client
+                for client in range(len(photos))
+                if client not in outputs or not np.allclose(outputs[client][0], expected[client], atol=TOLERANCE)
+            ]
+            if wrong:
+                yield f"max_batch_size={size}: clients {wrong} have not the answer to their own photo"
+            rate = items_a_second(server.infer, server.connect, photos[:1], SINGLE_CLIENTS)
+            told = f"{SINGLE_CLIENTS} clients that send single items, max_batch_size={size}"
+            print(f"{told}: {rate:.0f} items a second, {server.items_a_run():.1f} a run", flush=True)
 
 
 def smi(*words: str) -> str:
@@ -378,6 +422,7 @@ def main() -> int:
     for device, rate in rates.items():
         print(f"| {device} | " + " | ".join(f"{rate[batch]:.0f}" for batch in BATCHES) + " |", flush=True)
     del directly
+    failures.extend(batches(samara, component, photos, expected[max(BATCHES)]))
     failures.extend(without_memory(samara, component, photos))
     failures.extend(devices(samara, component, photos[:1], expected[1]))
     for failure in failures:

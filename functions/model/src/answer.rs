@@ -55,7 +55,7 @@ fn attempt(model: Option<&Model>, method: &str, path: &str, request: &dyn Reques
         }
         Route::ModelConfig { name, version } => {
             served(name, version.as_deref())?;
-            repository::model_config(metadata)
+            repository::model_config(metadata, None)
         }
         Route::RepositoryIndex => {
             repository::index_wants_ready_only(&body(request)?)?;

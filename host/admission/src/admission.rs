@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{LaneId, LaneLimits, NodeLimits, Refusal, Refused, Scheduler, Taken, WorkId};
+use crate::{Joined, LaneId, LaneLimits, NodeLimits, Place, Refusal, Refused, Scheduler, Taken, WorkId};
 
 /// Requests between those who bring them and the workers who run them.
 pub struct Admission<T> {
@@ -79,27 +79,57 @@ impl<T> Admission<T> {
     ///
     /// The request is refused, and returned with why.
     pub fn submit(&self, lane: LaneId, deadline: Instant, work: T) -> Result<Submitted<T>, Refused<T>> {
+        self.submit_items(lane, deadline, 1, work)
+    }
+
+    /// The same with a request that counts for so many items of a batch.
+    ///
+    /// # Errors
+    ///
+    /// The request is refused, and returned with why.
+    pub fn submit_items(
+        &self,
+        lane: LaneId,
+        deadline: Instant,
+        items: usize,
+        work: T,
+    ) -> Result<Submitted<T>, Refused<T>> {
         let mut state = self.lock();
         if state.stopped {
             return Err((work, Refusal::Stopping));
         }
-        let (id, displaced) = state.scheduler.submit(Instant::now(), lane, deadline, work)?;
+        let (id, displaced) = state.scheduler.submit_items(Instant::now(), lane, deadline, items, work)?;
         drop(state);
         self.wanted.notify_one();
         Ok(Submitted { ticket: Ticket { lane, id }, displaced })
     }
 
     /// Waits for the request whose turn it is. `None` when nothing is taken in any more and all that was has run.
+    ///
+    /// Where requests run in batches, it is the first of one: the others are those that [`Permit::join`] gives.
     pub fn take(self: &Arc<Self>) -> Option<(T, Permit<T>)> {
         let mut state = self.lock();
         loop {
-            if let Some(Taken { id, work, .. }) = state.scheduler.take(Instant::now()) {
+            let now = Instant::now();
+            if let Some(Taken { id, work, .. }) = state.scheduler.take(now) {
+                let due = state.scheduler.next_due();
+                drop(state);
+                if due.is_some() {
+                    // This worker may have been the one to look after those that wait for others: now another does.
+                    self.wanted.notify_one();
+                }
                 return Some((work, Permit { admission: Arc::clone(self), id }));
             }
             if state.stopped && state.scheduler.waiting() == 0 {
                 return None;
             }
-            state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match state.scheduler.next_due() {
+                None => self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let rest = due.saturating_duration_since(now);
+                    self.wanted.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 
@@ -114,9 +144,9 @@ impl<T> Admission<T> {
         Depth { waiting, running }
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits for a worker; what waits for others to run with does not.
     pub fn is_idle(&self) -> bool {
-        self.lock().scheduler.waiting() == 0
+        !self.lock().scheduler.is_wanted(Instant::now())
     }
 
     /// How long a request of a lane would wait that came now.
@@ -124,10 +154,16 @@ impl<T> Admission<T> {
         self.lock().scheduler.expected_wait(Instant::now(), lane)
     }
 
+    /// Has nobody wait for others to run with any more: few will come.
+    pub fn drain(&self) {
+        self.lock().scheduler.drain();
+        self.wanted.notify_all();
+    }
+
     /// Takes nothing in any more. What waits is still run.
     pub fn stop(&self) {
         self.lock().stopped = true;
-        self.wanted.notify_all();
+        self.drain();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -138,6 +174,18 @@ impl<T> Admission<T> {
 // === impl Permit ===
 
 impl<T> Permit<T> {
+    /// The next request of the lane, if it has no more items than that: it runs together with the one that this is the leave
+    /// for, unless it is put back.
+    pub fn join(&self, items: usize) -> Option<Joined<T>> {
+        self.admission.lock().scheduler.join(self.id, items)
+    }
+
+    /// Has a request wait again, where it was, that does not run together with the one that this is the leave for.
+    pub fn put_back(&self, place: Place, work: T) {
+        self.admission.lock().scheduler.put_back(self.id, place, work);
+        self.admission.wanted.notify_one();
+    }
+
     /// Says that the reply goes out now: whoever gets it may come again at once, and will not be told that a worker is busy
     /// which only has to make itself ready.
     pub fn answered(&self) {

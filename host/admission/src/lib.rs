@@ -10,6 +10,11 @@
 //! ([Suter et al., 1998](https://doi.org/10.1109/INFCOM.1998.659666)). A request that would wait for longer than it may, by an
 //! estimate from measured times, is refused when it comes, and told when to come again.
 //!
+//! The requests of a lane may run together, in batches ([Crankshaw et al., 2017](https://www.usenix.org/conference/nsdi17/technical-sessions/presentation/crankshaw)).
+//! Its turn then comes when there are enough for a full one, or when one has waited for others as long as it may, or as long as
+//! it can spare: half of the time that is left to it beside its run. A batch is one run. Each of its requests costs its share
+//! of it, so that a lane has no more of the workers' time for being run in batches, but more of its requests in that time.
+//!
 //! [`Scheduler`] decides and has no clock; [`Admission`] is it with the clock, for the threads of a server.
 
 #![forbid(unsafe_code)]
@@ -20,6 +25,6 @@ mod refusal;
 mod scheduler;
 
 pub use admission::{Admission, Depth, Permit, Submitted, Ticket};
-pub use limits::{LaneLimits, NodeLimits};
+pub use limits::{Batching, LaneLimits, NodeLimits};
 pub use refusal::Refusal;
-pub use scheduler::{LaneId, Refused, Scheduler, Taken, WorkId};
+pub use scheduler::{Joined, LaneId, Place, Refused, Scheduler, Taken, WorkId};

@@ -142,7 +142,17 @@ fn resolve(text: &str, directory: &Path, file: File, problems: &mut Vec<Problem>
         }
         graphs.push(graph);
     }
-    FileSettings { node: file.node.within(directory), models: file.model, functions, graphs }
+    let models = file.model.into_iter().map(|(name, spanned)| {
+        let span = spanned.span();
+        let model = spanned.into_inner();
+        if model.max_batch_delay_ms.is_some() && model.max_batch_size.is_none() {
+            let message = "max_batch_delay_ms without max_batch_size, which says how many items run together";
+            problems.push(Problem::at(text, Some(span), message));
+        }
+        (name, model)
+    });
+    let models = models.collect();
+    FileSettings { node: file.node.within(directory), models, functions, graphs }
 }
 
 /// A path as the file has it.

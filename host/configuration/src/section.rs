@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use samara_nn::GraphSpec;
-use samara_server::{FunctionRoute, HeaderName, InvalidSplit, Split, Terms};
+use samara_server::{Batching, FunctionRoute, HeaderName, InvalidSplit, Split, Terms};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
@@ -18,7 +18,7 @@ use crate::{Bounded, ConfigurationError, NodeSettings};
 #[serde(default, deny_unknown_fields)]
 pub struct File {
     pub node: NodeSettings,
-    pub model: BTreeMap<String, ModelSettings>,
+    pub model: BTreeMap<String, Spanned<ModelSettings>>,
     pub function: Vec<Spanned<FunctionSettings>>,
     pub graph: Vec<Spanned<GraphSpec>>,
 }
@@ -35,6 +35,8 @@ pub struct ModelSettings {
     pub split: Option<Percentages>,
     #[serde(deserialize_with = "header")]
     pub sticky: Option<HeaderName>,
+    pub max_batch_size: Option<Bounded<1, 1024>>,
+    pub max_batch_delay_ms: Option<Bounded<0, 60_000>>,
 }
 
 /// The percentages of a split, by version.
@@ -87,7 +89,16 @@ impl ModelSettings {
             queue_deadline: self.queue_deadline_ms.map(duration),
             split: self.split.clone().map(|Percentages(split)| split),
             sticky: self.sticky.clone(),
+            batching: self.batching(),
         }
+    }
+
+    /// How its requests run together. One item by itself is no batch.
+    fn batching(&self) -> Option<Batching> {
+        let most = self.max_batch_size.filter(|most| most.get() > 1)?;
+        let max_size = NonZeroUsize::new(usize::try_from(most.get()).unwrap_or(usize::MAX))?;
+        let max_delay = Duration::from_millis(self.max_batch_delay_ms.map_or(0, Bounded::get));
+        Some(Batching { max_size, max_delay })
     }
 }
 

@@ -39,7 +39,11 @@ pub struct Running<'a>(&'a Shared);
 
 /// By which whoever wanted an inference says that nobody waits for it any more. Clones say it for each other.
 #[derive(Clone, Debug, Default)]
-pub struct Cancellation(Arc<AtomicBool>);
+pub struct Cancellation {
+    said: Arc<AtomicBool>,
+    /// Those who wait together, where there are several.
+    of: Option<Arc<[Cancellation]>>,
+}
 
 /// What an instance is stopped by: its time, or that nobody waits any more. An instance looks at the end of each epoch.
 #[derive(Clone, Debug, Default)]
@@ -114,14 +118,20 @@ impl Drop for Running<'_> {
 // === impl Cancellation ===
 
 impl Cancellation {
-    /// Says that nobody waits any more.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// Of an inference that several wait for: it is cancelled when all of them have said that they do not wait any more.
+    pub fn of_all(waiting: impl IntoIterator<Item = Cancellation>) -> Cancellation {
+        Cancellation { said: Arc::default(), of: Some(waiting.into_iter().collect()) }
     }
 
-    /// Whether somebody has said so.
+    /// Says that nobody waits any more.
+    pub fn cancel(&self) {
+        self.said.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits any more.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.said.load(Ordering::Relaxed)
+            || self.of.as_ref().is_some_and(|waiting| waiting.iter().all(Cancellation::is_cancelled))
     }
 }
 
@@ -163,5 +173,19 @@ mod tests {
         assert!(!goes_on(&watch));
         assert!(!goes_on(&Watch::new(Duration::ZERO, &Cancellation::default())));
         assert!(goes_on(&Watch::new(Duration::MAX, &Cancellation::default())));
+    }
+
+    #[test]
+    fn what_several_wait_for_goes_on_until_none_of_them_does() {
+        let waiting = [Cancellation::default(), Cancellation::default()];
+        let together = Cancellation::of_all(waiting.clone());
+        let watch = Watch::new(Duration::from_secs(60), &together);
+        waiting[1].cancel();
+        assert!(goes_on(&watch));
+        waiting[0].cancel();
+        assert!(!goes_on(&watch) && together.is_cancelled());
+        let together = Cancellation::of_all([Cancellation::default()]);
+        together.cancel();
+        assert!(together.is_cancelled());
     }
 }

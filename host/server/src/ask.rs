@@ -20,7 +20,7 @@ use crate::deadline;
 use crate::function_call::{self, Call};
 use crate::functions::Function;
 use crate::http::{Reply, Service, problem_details, tensors};
-use crate::inference::{Job, refused};
+use crate::inference::{Job, overdue, refused};
 use crate::message::Message;
 use crate::pending::{Answer, Patience, Pending};
 use crate::repository::Served;
@@ -82,16 +82,19 @@ impl Service {
         // The deadline is the inference's: how long the body may take has a limit of its own.
         let accepted = Instant::now();
         let waits = waits.into_iter().chain(deadline::of_body(&headers, &body)).min();
-        let (patience, limits) = self.patience(&served.terms, waits);
+        let (mut patience, limits) = self.patience(&served.terms, waits);
+        let batching = served.batching();
+        patience.tells_deadline = batching.is_some();
         let (reply, answer) = oneshot::channel();
         let (deadline, cancellation) = (patience.deadline, Cancellation::default());
         let pending = cancellation.clone();
         let job = Job {
             served: Arc::clone(served),
-            message: Message::Http { headers, body },
+            message: Arc::new(Message::Http { headers, body }),
             accepted,
             deadline,
             limits,
+            batching,
             reply,
             cancellation,
             id,
@@ -111,6 +114,10 @@ impl Service {
             Answer::Refused(refusal) => {
                 counters.fail.add(accepted.elapsed());
                 Err(refuse(&refusal))
+            }
+            Answer::Overdue => {
+                counters.fail.add(accepted.elapsed());
+                Err(overdue(served, deadline))
             }
             Answer::Lost => Err(Error::Internal("the inference was lost".to_owned())),
         }
@@ -156,7 +163,7 @@ impl Service {
                 counters.fail.add(accepted.elapsed());
                 Err(refuse(&refusal))
             }
-            Answer::Lost => Err(Error::Internal("the call was lost".to_owned())),
+            Answer::Overdue | Answer::Lost => Err(Error::Internal("the call was lost".to_owned())),
         }
     }
 
@@ -165,7 +172,8 @@ impl Service {
         let (config, terms) = (self.config(), terms.load());
         let deadline = terms.deadline.unwrap_or(config.deadline);
         let deadline = waits.map_or(deadline, |waits| waits.min(deadline));
-        (Patience { queue: terms.queue_deadline.or(config.queue_deadline), deadline }, config.request.clone())
+        let queue = terms.queue_deadline.or(config.queue_deadline);
+        (Patience { queue, deadline, tells_deadline: false }, config.request.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use hyper::header::HeaderName;
-use samara_admission::LaneLimits;
+use samara_admission::{Batching, LaneLimits};
 use samara_protocol::Limits;
 use samara_telemetry::TraceConfig;
 
@@ -66,6 +66,8 @@ pub struct Terms {
     pub split: Option<Split>,
     /// The header whose value decides which version that is, the same for the same value; absent for turns.
     pub sticky: Option<HeaderName>,
+    /// How requests of several clients run together in one instance; absent where each has one of its own. Not for functions.
+    pub batching: Option<Batching>,
 }
 
 impl Terms {
@@ -76,6 +78,7 @@ impl Terms {
             concurrency: self.concurrency,
             queue: self.queue,
             queue_deadline: self.queue_deadline.or(config.queue_deadline),
+            batching: self.batching,
         }
     }
 }

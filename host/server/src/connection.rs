@@ -39,6 +39,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Futu
     }
     drop(listener);
     tracing::info!("stopping: no new connections, what runs is finished");
+    service.workers.admission.drain();
     let longest = service.longest();
     if tokio::time::timeout(longest, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not end in time");

@@ -116,6 +116,17 @@ pub enum ServeError {
         /// The versions that there are.
         known: String,
     },
+    /// A model is to run in batches, and cannot.
+    #[error(
+        "[model.{name}] sets max_batch_size, but {reason}: \
+         only a model whose inputs and outputs all have an open first dimension, -1, can run in batches"
+    )]
+    NotBatchable {
+        /// The model's name.
+        name: String,
+        /// Which tensor of which version is in the way.
+        reason: String,
+    },
     /// A function has the route of the metrics.
     #[error(
         "{name} is to be served at /metrics, where the metrics are: give it another --route, or them --metrics-listen"

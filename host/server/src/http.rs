@@ -224,10 +224,14 @@ impl Service {
                 let versions: Vec<_> = versions.iter().map(|served| &*served.metadata().version).collect();
                 let graph = served.model.graph().map(|graph| Described::new(graph));
                 let graph = graph.as_ref().map(Described::metadata);
-                bodies::model_metadata_of_versions(served.metadata(), &versions, graph.as_ref())
+                let batching = served.dynamic_batching();
+                bodies::model_metadata_of_versions(served.metadata(), &versions, graph.as_ref(), batching)
             }
             Route::ModelReady { name, version } => bodies::model_ready(&find(name, version)?.metadata().name, true),
-            Route::ModelConfig { name, version } => bodies::model_config(find(name, version)?.metadata()),
+            Route::ModelConfig { name, version } => {
+                let served = find(name, version)?;
+                bodies::model_config(served.metadata(), served.dynamic_batching())
+            }
             Route::ModelStats { name, version: Some(version) } => {
                 statistics(&[self.repository.find(name, Some(version))?], &[], &[], &[])
             }
@@ -293,13 +297,14 @@ fn statistics(
     graphs: &[Arc<Graph>],
     server_limits: &[(&str, u64)],
 ) -> Vec<u8> {
-    let limits: Vec<_> = models.iter().map(|served| served.counters.limits()).collect();
+    let counts: Vec<_> =
+        models.iter().map(|served| (served.counters.batches.read(), served.counters.limits())).collect();
     let rows: Vec<_> = models
         .iter()
-        .zip(&limits)
-        .map(|(served, limits)| {
+        .zip(&counts)
+        .map(|(served, (batches, limits))| {
             let metadata = served.metadata();
-            served.counters.read(&metadata.name, &metadata.version, limits)
+            served.counters.read(&metadata.name, &metadata.version, batches, limits)
         })
         .collect();
     let routes: Vec<_> =

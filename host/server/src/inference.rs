@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use samara_admission::{Permit, Refusal};
-use samara_protocol::{Error, InferRequest, InferResponse, Limits, ModelMetadata, OutputTensor};
+use samara_admission::{Batching, Permit, Refusal};
+use samara_protocol::{Error, InferRequest, InferResponse, InputTensor, Limits, ModelMetadata, OutputTensor};
 use samara_runtime::{Cancellation, InferError, Instance};
 use samara_telemetry::{ColdStep, Existing, RequestId, Series, Stage, Stages, Trace};
 use tokio::sync::oneshot;
 
+use crate::batch::Ended;
 use crate::deadline;
 use crate::message::Message;
 use crate::repository::Served;
@@ -19,13 +20,15 @@ use crate::workers::{Context, RETRY_AFTER, Work};
 /// An inference that was asked for.
 pub struct Job {
     pub served: Arc<Served>,
-    pub message: Message,
+    pub message: Arc<Message>,
     pub accepted: Instant,
     /// How long it may take, its time in the queue included.
     pub deadline: Duration,
     /// What a request may hold.
     pub limits: Limits,
-    pub reply: oneshot::Sender<Result<InferResponse, Error>>,
+    /// How it runs together with others, if it may.
+    pub batching: Option<Batching>,
+    pub reply: oneshot::Sender<Result<Reply, Error>>,
     /// Says that nobody waits any more.
     pub cancellation: Cancellation,
     pub id: RequestId,
@@ -33,16 +36,24 @@ pub struct Job {
     pub trace: Option<Arc<Trace>>,
 }
 
+/// What a job is answered with.
+pub type Reply = InferResponse;
+
 /// An instance, counted among those that exist.
 pub struct Counted {
     instance: Instance,
     _existing: Option<Existing>,
 }
 
+/// When making an instance began and ended.
+pub type Making = (Instant, Instant);
+
 /// What a job leaves behind.
 pub enum Outcome {
     /// The reply has been handed over. An instance that ran is used up.
     Done(Option<Counted>, Stages),
+    /// The same for several that ran together.
+    Batch(Option<Counted>, Vec<Ended>),
     /// Nobody waited for a reply, so nothing ran.
     Abandoned(Option<Counted>),
 }
@@ -68,6 +79,13 @@ impl Job {
         let mut stages = Stages::default();
         stages.note(Stage::Queue, self.accepted, started);
         let result = self.answer(&mut instance, &mut stages, started, waited, context);
+        permit.answered();
+        self.conclude(result);
+        Outcome::Done(instance, stages)
+    }
+
+    /// Hands the reply over, and counts it.
+    pub fn conclude(self, result: Result<Reply, Error>) {
         let taken = self.accepted.elapsed();
         let counters = &self.served.counters;
         match &result {
@@ -77,10 +95,8 @@ impl Job {
                 counters.refused(error);
             }
         }
-        permit.answered();
         // If nobody waits any more, the reply is for nobody.
         let _ = self.reply.send(result);
-        Outcome::Done(instance, stages)
     }
 
     fn answer(
@@ -106,7 +122,7 @@ impl Job {
     }
 
     /// What the model makes of them.
-    fn compute(
+    pub fn compute(
         &self,
         request: &InferRequest<'_>,
         instance: &mut Option<Counted>,
@@ -131,31 +147,24 @@ impl Job {
         let _place = context.places.take().map_err(|error| self.explain(error))?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
-        let instance = match instance {
-            Some(instance) => instance,
-            None => {
-                let began = Instant::now();
-                let fresh = self.served.model.instantiate_within(remaining, &self.cancellation);
-                let fresh = fresh.map_err(|error| self.explain(overdue(error)))?;
-                let ended = Instant::now();
-                stages.note(Stage::Instantiate, began, ended);
-                self.cold(ColdStep::Instantiate, ended - began);
-                instance.insert(Counted::new(fresh, &self.served))
-            }
-        };
+        let ready = Counted::ready(instance, &self.served, remaining, &self.cancellation);
+        let (instance, made) = ready.map_err(|error| self.explain(overdue(error)))?;
+        if let Some((began, ended)) = made {
+            stages.note(Stage::Instantiate, began, ended);
+        }
         let ready = Instant::now();
-        let outputs = instance.instance.infer_within(&request.inputs, &names, remaining, &self.cancellation);
+        let outputs = instance.infer(&self.served, &request.inputs, &names, remaining, &self.cancellation);
         let outputs = outputs.map_err(|error| self.explain(overdue(error)))?;
         let inferred = Instant::now();
         stages.note(Stage::Infer, ready, inferred);
-        self.cold(ColdStep::FirstInference, inferred - ready);
+        counters.executed();
         counters.compute_infer.add(inferred - began);
         counters.inferred(items(model, &request.inputs[..]));
         Ok(outputs)
     }
 
     /// The reply.
-    fn encode(
+    pub fn encode(
         &self,
         request: &InferRequest<'_>,
         outputs: &[OutputTensor<'_>],
@@ -170,24 +179,15 @@ impl Job {
     }
 
     /// What the client is told of a failure, which is counted and logged.
-    fn explain(&self, error: InferError) -> Error {
-        if let Some(limit) = ModelLimit::of(&error) {
+    pub fn explain(&self, error: InferError) -> Error {
+        // Who waits may have told the client of its deadline already.
+        let told = matches!(error, InferError::Deadline { .. }) && self.reply.is_closed();
+        if let Some(limit) = ModelLimit::of(&error).filter(|_| !told) {
             self.served.counters.hit(limit);
             let model = &self.served.metadata().name;
             tracing::warn!(model, request_id = %self.id, %error, "an inference failed");
         }
         refusal(error, RETRY_AFTER)
-    }
-
-    /// Measures a step of a cold start, if it is taken for the first time.
-    fn cold(&self, step: ColdStep, time: Duration) {
-        let warm = &self.served.warm[usize::from(step == ColdStep::FirstInference)];
-        if !warm.load(Ordering::Relaxed)
-            && !warm.swap(true, Ordering::Relaxed)
-            && let Some(series) = self.served.series.get()
-        {
-            series.measure_cold(step, time);
-        }
     }
 }
 
@@ -197,10 +197,53 @@ impl Counted {
     pub fn new(instance: Instance, served: &Served) -> Counted {
         Counted { instance, _existing: served.series.get().map(Series::instance) }
     }
+
+    /// The instance that is ready, or a new one with when making it began and ended.
+    pub fn ready<'i>(
+        ready: &'i mut Option<Counted>,
+        served: &Served,
+        deadline: Duration,
+        cancellation: &Cancellation,
+    ) -> Result<(&'i mut Counted, Option<Making>), InferError> {
+        if let Some(instance) = ready {
+            return Ok((instance, None));
+        }
+        let began = Instant::now();
+        let fresh = served.model.instantiate_within(deadline, cancellation)?;
+        let ended = Instant::now();
+        cold(served, ColdStep::Instantiate, ended - began);
+        Ok((ready.insert(Counted::new(fresh, served)), Some((began, ended))))
+    }
+
+    /// Runs the model once.
+    pub fn infer(
+        &mut self,
+        served: &Served,
+        inputs: &[InputTensor<'_>],
+        outputs: &[&str],
+        deadline: Duration,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<OutputTensor<'static>>, InferError> {
+        let began = Instant::now();
+        let outputs = self.instance.infer_within(inputs, outputs, deadline, cancellation)?;
+        cold(served, ColdStep::FirstInference, began.elapsed());
+        Ok(outputs)
+    }
+}
+
+/// Measures a step of a cold start, if it is taken for the first time.
+fn cold(served: &Served, step: ColdStep, time: Duration) {
+    let warm = &served.warm[usize::from(step == ColdStep::FirstInference)];
+    if !warm.load(Ordering::Relaxed)
+        && !warm.swap(true, Ordering::Relaxed)
+        && let Some(series) = served.series.get()
+    {
+        series.measure_cold(step, time);
+    }
 }
 
 /// How many items a request holds: the size of the first dimension, where that is dynamic.
-fn items(model: &ModelMetadata, inputs: &[samara_protocol::InputTensor<'_>]) -> u64 {
+fn items(model: &ModelMetadata, inputs: &[InputTensor<'_>]) -> u64 {
     let dynamic = model.inputs.first().is_some_and(|spec| spec.shape.first() == Some(&-1));
     match inputs.first().and_then(|input| input.shape.first()) {
         Some(&size) if dynamic => size,
@@ -220,6 +263,12 @@ pub fn refused(refusal: &Refusal, deadline: Duration) -> Error {
             retry_after: other.retry_after_seconds().unwrap_or(RETRY_AFTER),
         },
     }
+}
+
+/// What a client is told whose request is not done in time, although it goes on for others; it is counted.
+pub fn overdue(served: &Served, deadline: Duration) -> Error {
+    served.counters.hit(ModelLimit::Deadline);
+    refusal(InferError::Deadline { deadline }, RETRY_AFTER)
 }
 
 /// What the client is told.

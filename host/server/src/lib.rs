@@ -4,7 +4,7 @@
 //! finds its route; `ask` takes a request to a model or function in, and tells of it; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
 //! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
 //! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
-//! fresh instance, encode, hand the reply over, and only then reset the instance. `function_call` is the same for a
+//! fresh instance, encode, hand the reply over, and only then reset the instance. `batch` is the same for several at once. `function_call` is the same for a
 //! function, which gets the request as it came. `repository` knows the models and has them come and go, `admin` takes the calls that ask for that, `functions` the functions and their
 //! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, `scrape` tells that to Prometheus where it asks elsewhere, and `control`
 //! changes what holds for them while the server runs.
@@ -13,6 +13,7 @@
 
 mod admin;
 mod ask;
+mod batch;
 mod body;
 mod config;
 mod connection;
@@ -40,6 +41,7 @@ pub use error::ServeError;
 pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
 pub use hyper::header::HeaderName;
 pub use repository::{InvalidSplit, Repository, Served, Split};
+pub use samara_admission::Batching;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

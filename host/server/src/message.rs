@@ -5,6 +5,7 @@ use hyper::HeaderMap;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use samara_protocol::{
     Error, InferHead, InferRequest, InferResponse, Limits, ModelMetadata, OutputTensor, ResponsePlan, decode, encode,
+    items,
 };
 
 /// `Inference-Header-Content-Length`, of the protocol's binary form.
@@ -16,7 +17,22 @@ pub enum Message {
     Http { headers: HeaderMap, body: Bytes },
 }
 
+/// How much JSON is looked at before a request is decoded.
+const LOOKED_AT_BYTES: usize = 64 << 10;
+
 impl Message {
+    /// How many items it holds, as far as that can be told at little cost.
+    pub fn items(&self) -> Option<usize> {
+        match self {
+            Message::Http { headers, body } => {
+                let length = headers.get(INFERENCE_HEADER_CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+                let json = length.map_or(Some(body.len()), |length| length.trim().parse().ok())?;
+                let items = (json <= LOOKED_AT_BYTES).then(|| items(length, body)).flatten()?;
+                usize::try_from(items).ok()
+            }
+        }
+    }
+
     /// The request, held against what the model takes.
     pub fn decode<'a>(&'a self, model: &'a ModelMetadata, limits: &Limits) -> Result<InferRequest<'a>, Error> {
         match self {

@@ -23,6 +23,8 @@ pub struct Pending<'a> {
 pub struct Patience {
     pub queue: Option<Duration>,
     pub deadline: Duration,
+    /// Whether the client is told of its deadline here once the request runs: a batch goes on for the others.
+    pub tells_deadline: bool,
 }
 
 /// What becomes of a request.
@@ -31,6 +33,8 @@ pub enum Answer<R> {
     Given(R),
     /// It has waited for too long.
     Refused(Refusal),
+    /// Its deadline has passed while it ran with others.
+    Overdue,
     /// The worker was lost.
     Lost,
 }
@@ -54,6 +58,14 @@ impl<'a> Pending<'a> {
                 } else {
                     Refusal::Expired
                 });
+            }
+            Err(_) if patience.tells_deadline => {
+                let end = self.accepted + patience.deadline;
+                match tokio::time::timeout_at(end.into(), answer).await {
+                    Ok(given) => given,
+                    // Dropping this says that it has left the batch.
+                    Err(_) => return Answer::Overdue,
+                }
             }
             // It runs, and is held to its deadline there.
             Err(_) => answer.await,

@@ -34,13 +34,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::HeaderMap;
-use samara_admission::LaneId;
+use samara_admission::{Batching, LaneId};
+use samara_protocol::repository::DynamicBatching;
 use samara_protocol::{Error, ModelMetadata};
 use samara_runtime::{Identity, Model, Runtime};
 use samara_telemetry::{ColdStep, Series, Subject};
 
 use self::records::Records;
 use self::version::compare_versions;
+use crate::batch::{self, BatchTimes};
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
 
@@ -82,6 +84,27 @@ impl Served {
         self.model.metadata()
     }
 
+    /// How its requests run together, where they do.
+    pub fn batching(&self) -> Option<Batching> {
+        self.terms.load().batching.filter(|_| batch::obstacle(self.metadata()).is_none())
+    }
+
+    /// Counts and measures a batch that ran, of one request or of several.
+    pub(crate) fn ran_together(&self, items: u64, times: BatchTimes) {
+        self.counters.batches.add(items, times);
+        if let Some(series) = self.series.get() {
+            series.measure_batch(items);
+        }
+    }
+
+    /// How its requests run together, in the protocol's terms.
+    pub(crate) fn dynamic_batching(&self) -> Option<DynamicBatching> {
+        self.batching().map(|Batching { max_size, max_delay }| DynamicBatching {
+            max_batch_size: max_size.get() as u64,
+            max_queue_delay_microseconds: u64::try_from(max_delay.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+
     /// What it is in metrics.
     pub(crate) fn subject(&self) -> Subject {
         let metadata = self.metadata();
@@ -94,7 +117,8 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// There is no model of one of the names, or a split names a version that there is not. Nothing has been changed.
+    /// There is no model of one of the names, or a split names a version that there is not, or one is to run in batches and
+    /// cannot. Nothing has been changed.
     pub fn set_terms(&self, terms: &BTreeMap<String, Terms>) -> Result<(), ServeError> {
         let mut records = self.records();
         let names = records.names();
@@ -109,6 +133,23 @@ impl Repository {
                 let (name, version) = (name.clone(), version.to_owned());
                 let known = list(records.keys(&name).map(|key| key.1.as_str()));
                 return Err(ServeError::UnknownVersion { name, version, known });
+            }
+        }
+        for served in records.served() {
+            let name = &served.metadata().name;
+            if let Some(terms) = terms.get(name) {
+                check_batching(terms, served.metadata())?;
+            }
+        }
+        for (name, terms) in terms {
+            if let Some(Batching { max_size, max_delay }) = terms.batching {
+                let (max_batch_size, max_batch_delay_ms) = (max_size.get(), max_delay.as_millis());
+                tracing::info!(
+                    model = name,
+                    max_batch_size,
+                    max_batch_delay_ms,
+                    "requests run in batches: an instance sees the data of several clients"
+                );
             }
         }
         records.terms.clone_from(terms);
@@ -180,6 +221,14 @@ impl Repository {
     /// Has requests see what is known now.
     fn publish(&self, records: &mut Records) {
         self.catalog.store(Arc::new(records.catalog()));
+    }
+}
+
+/// Checks that a model can run in batches, if it is to.
+fn check_batching(terms: &Terms, model: &ModelMetadata) -> Result<(), ServeError> {
+    match terms.batching.and_then(|_| batch::obstacle(model)) {
+        Some(reason) => Err(ServeError::NotBatchable { name: model.name.clone(), reason }),
+        None => Ok(()),
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use samara_admission::Refusal;
 use samara_protocol::Error;
-use samara_protocol::repository::{DurationStatistic, FunctionStatistics, ModelStatistics};
+use samara_protocol::repository::{BatchStatistics, DurationStatistic, FunctionStatistics, ModelStatistics};
 use samara_runtime::InferError;
+
+use crate::batch::BatchCounters;
 
 /// A sum of durations.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub struct Durations {
 pub struct ModelCounters {
     last_inference: AtomicU64,
     inferences: AtomicU64,
+    executions: AtomicU64,
+    pub batches: BatchCounters,
     pub success: Durations,
     pub fail: Durations,
     pub queue: Durations,
@@ -138,6 +142,11 @@ impl ModelCounters {
         self.inferences.fetch_add(items, Ordering::Relaxed);
     }
 
+    /// Counts a run of the model, of one request or of a batch.
+    pub fn executed(&self) {
+        self.executions.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often each limit was met.
     pub fn limits(&self) -> [(&'static str, u64); ModelLimit::ALL.len()] {
         ModelLimit::ALL.map(|limit| (limit.name(), self.limits[limit as usize].load(Ordering::Relaxed)))
@@ -150,7 +159,7 @@ impl ModelCounters {
             self.success.read().count,
             self.fail.read().count,
             self.inferences.load(Ordering::Relaxed),
-            self.compute_infer.read().count,
+            self.executions.load(Ordering::Relaxed),
             microseconds(&[&self.success, &self.fail]),
             microseconds(&[&self.queue]),
             microseconds(&[&self.compute_input]),
@@ -160,19 +169,26 @@ impl ModelCounters {
     }
 
     /// All of it, in the protocol's form.
-    pub fn read<'a>(&self, name: &'a str, version: &'a str, limits: &'a [(&'static str, u64)]) -> ModelStatistics<'a> {
+    pub fn read<'a>(
+        &self,
+        name: &'a str,
+        version: &'a str,
+        batches: &'a [BatchStatistics],
+        limits: &'a [(&'static str, u64)],
+    ) -> ModelStatistics<'a> {
         ModelStatistics {
             name,
             version,
             last_inference: self.last_inference.load(Ordering::Relaxed),
             inference_count: self.inferences.load(Ordering::Relaxed),
-            execution_count: self.compute_infer.read().count,
+            execution_count: self.executions.load(Ordering::Relaxed),
             success: self.success.read(),
             fail: self.fail.read(),
             queue: self.queue.read(),
             compute_input: self.compute_input.read(),
             compute_infer: self.compute_infer.read(),
             compute_output: self.compute_output.read(),
+            batches,
             limits,
         }
     }

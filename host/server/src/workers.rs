@@ -11,6 +11,7 @@ use samara_telemetry::Stage;
 use tokio::runtime::Handle;
 
 use crate::Config;
+use crate::batch::{self, Ended};
 use crate::function_call::Call;
 use crate::inference::{Counted, Job, Outcome};
 use crate::places::Places;
@@ -58,8 +59,8 @@ impl Workers {
 
     /// Takes work in that has to be done by `deadline`, or refuses it. What loses its place to it is told so.
     pub fn submit(&self, lane: LaneId, deadline: Instant, work: Work) -> Result<Ticket, Refusal> {
-        let Submitted { ticket, displaced } =
-            self.admission.submit(lane, deadline, work).map_err(|(_, refusal)| refusal)?;
+        let submitted = self.admission.submit_items(lane, deadline, work.items(), work);
+        let Submitted { ticket, displaced } = submitted.map_err(|(_, refusal)| refusal)?;
         if let Some((work, refusal)) = displaced {
             work.refuse(&refusal);
         }
@@ -80,6 +81,14 @@ impl Drop for Workers {
 // === impl Work ===
 
 impl Work {
+    /// What it counts for in a batch, as far as that can be told before it is decoded.
+    fn items(&self) -> usize {
+        match self {
+            Work::Infer(job) if job.batching.is_some() => job.message.items().unwrap_or(1),
+            Work::Infer(_) | Work::Call(_) => 1,
+        }
+    }
+
     fn refuse(self, refusal: &Refusal) {
         match self {
             Work::Infer(job) => job.refuse(refusal),
@@ -112,30 +121,48 @@ impl Worker {
             let (served, trace) = (Arc::clone(&job.served), job.trace.clone());
             // An instance of another model would only hold a slot that this one may need.
             let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(instance, &self.context, &permit)));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match job.batching {
+                Some(batching) => batch::run(*job, batching, instance, &self.context, &permit),
+                None => job.run(instance, &self.context, &permit),
+            }));
             match outcome {
-                Ok(Outcome::Done(instance, mut stages)) => {
-                    // The reply is on its way. This resets the slot.
-                    if let Some(instance) = instance {
-                        let began = Instant::now();
-                        drop(instance);
-                        stages.note(Stage::Reset, began, Instant::now());
-                    }
-                    if let Some(series) = served.series.get() {
-                        series.measure(&stages);
-                    }
-                    if let Some(trace) = trace {
-                        trace.add(&stages);
-                    }
-                    if self.admission.is_idle() {
-                        let fresh = served.model.instantiate().ok();
-                        ready = fresh.map(|instance| (Arc::clone(&served), Counted::new(instance, &served)));
-                    }
+                Ok(Outcome::Done(instance, stages)) => {
+                    ready = self.make_ready(&served, instance, &mut [(stages, trace)]);
                 }
+                Ok(Outcome::Batch(instance, mut ended)) => ready = self.make_ready(&served, instance, &mut ended),
                 Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),
                 // The reply's other end notices that nothing will come.
                 Err(_) => tracing::error!(model = served.metadata().name, "a worker panicked"),
             }
         }
+    }
+
+    /// Resets what ran, once the replies are on their way, tells of the requests, and makes the next instance where there is
+    /// time for it.
+    fn make_ready(
+        &self,
+        served: &Arc<Served>,
+        instance: Option<Counted>,
+        ended: &mut [Ended],
+    ) -> Option<(Arc<Served>, Counted)> {
+        if let Some(instance) = instance {
+            let began = Instant::now();
+            drop(instance);
+            let reset = Instant::now();
+            ended.iter_mut().for_each(|(stages, _)| stages.note(Stage::Reset, began, reset));
+        }
+        for (stages, trace) in ended {
+            if let Some(series) = served.series.get() {
+                series.measure(stages);
+            }
+            if let Some(trace) = trace {
+                trace.add(stages);
+            }
+        }
+        if !self.admission.is_idle() {
+            return None;
+        }
+        let fresh = served.model.instantiate().ok()?;
+        Some((Arc::clone(served), Counted::new(fresh, served)))
     }
 }

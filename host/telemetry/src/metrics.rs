@@ -1,6 +1,6 @@
 //! Metrics, in the text form that Prometheus reads.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::core::Collector;
@@ -18,6 +18,9 @@ const SUBJECT: [&str; 3] = ["model", "version", "function"];
 /// Bounds of the histograms, in seconds: twice as wide each, from 10 µs to 20 s.
 const BOUNDS: usize = 22;
 
+/// Bounds of the sizes of batches: twice as wide each, from 1 item to 1024.
+const SIZES: usize = 11;
+
 /// What is counted and measured.
 pub struct Metrics {
     registry: Registry,
@@ -27,6 +30,7 @@ pub struct Metrics {
     cold: HistogramVec,
     instances: IntGaugeVec,
     loads: IntCounterVec,
+    batches: Batches,
     /// What others keep, written down when it is asked for, by one at a time.
     kept: Mutex<Kept>,
 }
@@ -41,6 +45,13 @@ struct Kept {
     process_open_files: IntGauge,
     triton: Vec<(&'static str, IntCounterVec)>,
     pending: IntGaugeVec,
+}
+
+/// The series of batches.
+#[derive(Clone)]
+struct Batches {
+    sizes: HistogramVec,
+    failures: IntCounterVec,
 }
 
 /// Whose series they are.
@@ -64,6 +75,10 @@ pub struct Series {
     stages: [Histogram; Stage::ALL.len()],
     cold: [Histogram; ColdStep::ALL.len()],
     instances: IntGauge,
+    /// Made when the first batch has run: few subjects have any.
+    batches: OnceLock<(Histogram, IntCounter)>,
+    of_batches: Batches,
+    subject: Subject,
 }
 
 /// An instance that exists, until this is dropped.
@@ -143,6 +158,20 @@ impl Metrics {
                 &["model", "outcome"],
             ),
             instances: gauges(&registry, names::INSTANCES, "Instances that exist", &SUBJECT),
+            batches: Batches {
+                sizes: sizes(
+                    &registry,
+                    names::BATCH_SIZE,
+                    "Items that ran together, where requests may",
+                    &SUBJECT[..2],
+                ),
+                failures: counters(
+                    &registry,
+                    names::BATCH_FAILURES,
+                    "Batches that failed, whose requests were then run one by one",
+                    &SUBJECT[..2],
+                ),
+            },
             kept: Mutex::new(kept),
             registry,
         }
@@ -159,6 +188,9 @@ impl Metrics {
             stages: Stage::ALL.map(|stage| self.stages.with_label_values(&with(stage.name()))),
             cold: ColdStep::ALL.map(|step| self.cold.with_label_values(&with(step.name()))),
             instances: self.instances.with_label_values(&labels),
+            batches: OnceLock::new(),
+            of_batches: self.batches.clone(),
+            subject: subject.clone(),
         }
     }
 
@@ -224,6 +256,24 @@ impl Series {
     pub fn instance(&self) -> Existing {
         self.instances.inc();
         Existing(self.instances.clone())
+    }
+
+    /// Measures a batch by its items, of one request or of several.
+    pub fn measure_batch(&self, items: u64) {
+        self.batches().0.observe(items as f64);
+    }
+
+    /// Counts a batch that failed, whose requests are then run one by one.
+    pub fn count_batch_failure(&self) {
+        self.batches().1.inc();
+    }
+
+    fn batches(&self) -> &(Histogram, IntCounter) {
+        self.batches.get_or_init(|| {
+            let [model, version, _] = self.subject.labels();
+            let Batches { sizes, failures } = &self.of_batches;
+            (sizes.with_label_values(&[model, version]), failures.with_label_values(&[model, version]))
+        })
     }
 
     /// Measures a step of a cold start.
@@ -320,6 +370,11 @@ fn histograms(registry: &Registry, name: &'static str, help: &str, labels: &[&st
     registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(bounds), labels))
 }
 
+fn sizes(registry: &Registry, name: &'static str, help: &str, labels: &[&str]) -> HistogramVec {
+    let bounds = (0..SIZES).map(|power| f64::from(1_u32 << power)).collect();
+    registered(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(bounds), labels))
+}
+
 /// Registers what was made of constants.
 #[expect(clippy::expect_used, reason = "the names are constants, each used once: a test makes all of them")]
 fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
@@ -342,6 +397,8 @@ mod tests {
         let series = metrics.series(&model());
         series.measure_cold(ColdStep::Map, Duration::from_millis(3));
         metrics.load("m", true);
+        assert!(!metrics.text(|_| {}).contains("samara_batch_size"), "nothing ran in batches");
+        series.measure_batch(5);
         let text = metrics.text(|scrape| {
             scrape.limit(None, "header_bytes", 1);
             scrape.depth(&model(), 3, 1);
@@ -354,6 +411,9 @@ mod tests {
             assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing:\n{text}");
         }
         assert!(text.contains("nv_inference_compute_output_duration_us{model=\"m\",version=\"2\"} 9"), "{text}");
+        assert!(text.contains("samara_batch_size_bucket{model=\"m\",version=\"2\",le=\"4\"} 0"), "{text}");
+        assert!(text.contains("samara_batch_size_bucket{model=\"m\",version=\"2\",le=\"8\"} 1"), "{text}");
+        assert!(text.contains("samara_batch_failures_total{model=\"m\",version=\"2\"} 0"), "{text}");
         assert!(text.contains("samara_queue_depth{function=\"\",model=\"m\",version=\"2\"} 3"), "{text}");
     }
 

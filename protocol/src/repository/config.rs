@@ -14,9 +14,21 @@ struct Config<'a> {
     platform: &'a str,
     backend: &'static str,
     version_policy: VersionPolicy<'a>,
-    max_batch_size: u32,
+    max_batch_size: u64,
     input: Vec<Tensor<'a>>,
     output: Vec<Tensor<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dynamic_batching: Option<DynamicBatching>,
+}
+
+/// How the requests of a model run together: Triton's `ModelDynamicBatching`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DynamicBatching {
+    /// The most items of a batch.
+    #[serde(skip)]
+    pub max_batch_size: u64,
+    /// How long a request waits for others at the most, in microseconds.
+    pub max_queue_delay_microseconds: u64,
 }
 
 #[derive(Serialize)]
@@ -46,27 +58,36 @@ struct Tensor<'a> {
 
 /// The body of [`Route::ModelConfig`](crate::Route::ModelConfig).
 ///
-/// `max_batch_size` is 0, which in Triton's terms says that `dims` are the whole shape: a batch dimension,
-/// where the model has one, is among them.
+/// Without `batching`, `max_batch_size` is 0, which in Triton's terms says that `dims` are the whole shape: a batch dimension,
+/// where the model has one, is among them. With it, `dims` are what follows the batch dimension.
 #[must_use]
-pub fn model_config(model: &ModelMetadata) -> Vec<u8> {
+pub fn model_config(model: &ModelMetadata, batching: Option<DynamicBatching>) -> Vec<u8> {
     let version = model.version.parse().map_or(Version::Text(&model.version), Version::Number);
     to_body(&Config {
         name: &model.name,
         platform: &model.platform,
         backend: BACKEND,
         version_policy: VersionPolicy { specific: Specific { versions: [version] } },
-        max_batch_size: 0,
-        input: tensors(&model.inputs),
-        output: tensors(&model.outputs),
+        max_batch_size: batching.map_or(0, |batching| batching.max_batch_size),
+        input: tensors(&model.inputs, batching.is_some()),
+        output: tensors(&model.outputs, batching.is_some()),
+        dynamic_batching: batching,
     })
 }
 
-fn tensors(specs: &[TensorSpec]) -> Vec<Tensor<'_>> {
+fn tensors(specs: &[TensorSpec], batched: bool) -> Vec<Tensor<'_>> {
     specs
         .iter()
-        .map(|spec| Tensor { name: &spec.name, data_type: data_type(spec.datatype), dims: &spec.shape })
+        .map(|spec| Tensor { name: &spec.name, data_type: data_type(spec.datatype), dims: dims(spec, batched) })
         .collect()
+}
+
+/// The shape, or that of an item where the first dimension is the batch's.
+fn dims(spec: &TensorSpec, batched: bool) -> &[i64] {
+    match spec.shape.split_first() {
+        Some((_, item)) if batched => item,
+        _ => &spec.shape,
+    }
 }
 
 /// The name that Triton's configurations have for a datatype.

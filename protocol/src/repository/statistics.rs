@@ -39,8 +39,23 @@ pub struct ModelStatistics<'a> {
     pub compute_infer: DurationStatistic,
     /// Taking out outputs.
     pub compute_output: DurationStatistic,
+    /// The same by how many items ran together, where requests run in batches.
+    pub batches: &'a [BatchStatistics],
     /// How often each limit was met, by the limit's name: an addition to Triton's form.
     pub limits: &'a [(&'a str, u64)],
+}
+
+/// What has happened to batches of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BatchStatistics {
+    /// Items of the batch.
+    pub batch_size: u64,
+    /// Preparing inputs.
+    pub compute_input: DurationStatistic,
+    /// Running the model.
+    pub compute_infer: DurationStatistic,
+    /// Taking out outputs.
+    pub compute_output: DurationStatistic,
 }
 
 /// What has happened to one function since the server started: an addition to Triton's form.
@@ -127,7 +142,7 @@ struct Row<'a> {
     inference_count: u64,
     execution_count: u64,
     inference_stats: Durations,
-    batch_stats: [(); 0],
+    batch_stats: &'a [BatchStatistics],
     limits: Counters<'a>,
 }
 
@@ -155,8 +170,7 @@ struct Durations {
 struct Counters<'a>(&'a [(&'a str, u64)]);
 
 /// The body of [`Route::ModelStats`](crate::Route::ModelStats) and
-/// [`Route::AllStats`](crate::Route::AllStats). No batch is ever made of several requests, so `batch_stats`
-/// is empty.
+/// [`Route::AllStats`](crate::Route::AllStats).
 ///
 /// `functions` are the functions that are served beside the models, `graphs` those that the server runs for both, and `server_limits` says how often each limit was met
 /// that is no model's, by the limit's name: additions to Triton's form, absent where there is none.
@@ -183,7 +197,7 @@ pub fn statistics(
                 compute_infer: model.compute_infer,
                 compute_output: model.compute_output,
             },
-            batch_stats: [],
+            batch_stats: model.batches,
             limits: Counters(model.limits),
         })
         .collect();

@@ -47,14 +47,14 @@ fn metadata_lists_tensors_with_their_shapes() {
 
 #[test]
 fn metadata_names_all_versions_that_there_are() {
-    let body = String::from_utf8(model_metadata_of_versions(&model(), &["2", "3", "10"], None)).unwrap();
+    let body = String::from_utf8(model_metadata_of_versions(&model(), &["2", "3", "10"], None, None)).unwrap();
     assert!(body.starts_with(r#"{"name":"m","versions":["2","3","10"],"platform""#), "{body}");
 }
 
 #[test]
 fn configurations_are_in_triton_s_terms() {
     assert_body(
-        &model_config(&model()),
+        &model_config(&model(), None),
         concat!(
             r#"{"name":"m","platform":"samara_wasm","backend":"samara","#,
             r#""version_policy":{"specific":{"versions":[3]}},"max_batch_size":0,"#,
@@ -64,8 +64,38 @@ fn configurations_are_in_triton_s_terms() {
     );
     let mut model = model();
     model.version = "v2-rc".into();
-    let body = String::from_utf8(model_config(&model)).unwrap();
+    let body = String::from_utf8(model_config(&model, None)).unwrap();
     assert!(body.contains(r#""versions":["v2-rc"]"#), "{body}");
+}
+
+/// What is computed together is one thing more than the shapes: who sees whose data.
+#[test]
+fn batches_are_told_of() {
+    let batching = DynamicBatching { max_batch_size: 16, max_queue_delay_microseconds: 2000 };
+    let config = String::from_utf8(model_config(&model(), Some(batching))).unwrap();
+    for part in [
+        r#""max_batch_size":16,"input":[{"name":"x","data_type":"TYPE_FP32","dims":[3]}]"#,
+        r#""dynamic_batching":{"max_queue_delay_microseconds":2000}"#,
+    ] {
+        assert!(config.contains(part), "{config}");
+    }
+    let metadata = String::from_utf8(model_metadata_of_versions(&model(), &["3"], None, Some(batching))).unwrap();
+    let told = concat!(
+        r#""dynamic_batching":{"max_batch_size":16,"max_queue_delay_microseconds":2000,"isolation":"batch"}"#,
+        "}"
+    );
+    assert!(metadata.ends_with(told) && metadata.contains(r#""shape":[-1,3]"#), "{metadata}");
+    let batch = BatchStatistics {
+        batch_size: 4,
+        compute_infer: DurationStatistic { count: 2, ns: 9 },
+        ..BatchStatistics::default()
+    };
+    let statistics = statistics(&[ModelStatistics { batches: &[batch], ..Default::default() }], &[], &[], &[]);
+    let told = concat!(
+        r#""batch_stats":[{"batch_size":4,"compute_input":{"count":0,"ns":0},"compute_infer":{"count":2,"ns":9},"#,
+        r#""compute_output":{"count":0,"ns":0}}]"#
+    );
+    assert!(std::str::from_utf8(&statistics).unwrap().contains(told));
 }
 
 #[test]

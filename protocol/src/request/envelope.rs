@@ -110,6 +110,21 @@ pub(super) fn read_timeout(json: &[u8]) -> Option<i64> {
     request.parameters.and_then(|Object(parameters)| parameters.timeout)
 }
 
+/// Reads of the JSON of a request the first dimension of its first input; what is no request has none.
+pub(super) fn read_items(json: &[u8]) -> Option<u64> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Shape {
+        shape: Vec<u64>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Inputs {
+        inputs: List<Shape>,
+    }
+    let Object(Inputs { inputs }) = serde_json::from_slice(json).ok()?;
+    inputs.0.first()?.shape.first().copied()
+}
+
 /// Reads a `parameters` object; no object reads as an empty one.
 pub(super) fn read_parameters<'a, T>(json: Option<&'a RawValue>) -> Result<T, serde_json::Error>
 where

@@ -126,3 +126,16 @@ fn an_owned_request_is_the_same_request() {
     let owned: InferRequest<'static> = request.clone().into_owned();
     assert_eq!(owned, request);
 }
+
+#[test]
+fn how_many_items_a_request_holds_can_be_told_before_it_is_decoded() {
+    let body = br#"{"id": "a", "inputs": [{"name": "x", "data": [[1]], "shape": [3, 2]}, {"shape": [9]}]}"#;
+    assert_eq!(crate::items(None, body), Some(3));
+    let binary = [&body[..], b"\x00\xff"].concat();
+    assert_eq!(crate::items(Some(&body.len().to_string()), &binary), Some(3));
+    assert_eq!(crate::items(Some("0"), &binary), None);
+    for none in ["", "{}", "[]", r#"{"inputs": []}"#, r#"{"inputs": [{}]}"#, r#"{"inputs": [{"shape": []}]}"#] {
+        assert_eq!(crate::items(None, none.as_bytes()), None, "{none}");
+    }
+    assert_eq!(crate::items(None, br#"{"inputs": [{"shape": [-1]}]}"#), None);
+}

@@ -13,19 +13,18 @@ impl<T> Scheduler<T> {
     /// as they become free.
     pub(super) fn wait(&self, now: Instant, index: usize) -> Duration {
         let lane = &self.lanes[index];
-        let (available, waiting_here) = (self.available(), lane.waiting.len());
+        let (available, before) = (self.available(), lane.runs_before());
         // The most common case costs nothing, however many lanes there are.
-        if self.waiting < available && waiting_here < lane.available() {
+        if self.waiting < available && before < lane.available() {
             return Duration::ZERO;
         }
-        let could_run = self.lanes.iter().map(|lane| lane.waiting.len().min(lane.available())).sum::<usize>();
-        if could_run < available && waiting_here < lane.available() {
+        let could_run = self.lanes.iter().map(|lane| lane.runs().min(lane.available())).sum::<usize>();
+        if could_run < available && before < lane.available() {
             return Duration::ZERO;
         }
-        let own = waiting_here as f64 * lane.expected().as_secs_f64();
-        let all: f64 = self.lanes.iter().map(|lane| lane.waiting.len() as f64 * lane.expected().as_secs_f64()).sum();
-        let busy =
-            |other: usize| other == index || !self.lanes[other].waiting.is_empty() || self.lanes[other].running > 0;
+        let own = lane.before() * lane.expected().as_secs_f64();
+        let all: f64 = self.lanes.iter().map(|lane| lane.waiting() as f64 * lane.expected().as_secs_f64()).sum();
+        let busy = |other: usize| other == index || self.lanes[other].waiting() > 0 || self.lanes[other].running > 0;
         let weights: f64 = (0..self.lanes.len())
             .filter(|&other| busy(other))
             .map(|other| f64::from(self.lanes[other].limits.weight.get()))
@@ -42,7 +41,8 @@ impl<T> Scheduler<T> {
         let running = self.running.iter().filter(|running| of.is_none_or(|lane| running.lane == lane));
         let rests = running.filter(|running| !running.answered).map(|running| {
             let elapsed = now.saturating_duration_since(running.since).as_secs_f64();
-            (self.lanes[running.lane].expected().as_secs_f64() - elapsed).max(0.0)
+            let expected = self.lanes[running.lane].expected().as_secs_f64() * running.requests as f64;
+            (expected - elapsed).max(0.0)
         });
         rests.collect()
     }

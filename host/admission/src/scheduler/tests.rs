@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod batching;
+
 const MS: Duration = Duration::from_millis(1);
 const FAR: Duration = Duration::from_secs(3600);
 

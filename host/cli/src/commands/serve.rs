@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ struct Ready<'a> {
     /// Where admin calls are taken, if anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_listen: Option<String>,
-    models: Vec<ReadyModel<'a>>,
+    models: &'a [ReadyModel],
     functions: Vec<ReadyFunction>,
 }
 
@@ -44,10 +44,13 @@ struct ReadyFunction {
 }
 
 #[derive(Serialize)]
-struct ReadyModel<'a> {
-    name: &'a str,
-    version: &'a str,
-    path: &'a Path,
+struct ReadyModel {
+    name: String,
+    version: String,
+    path: PathBuf,
+    /// The most items that run together, where those of several clients do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_batch_size: Option<NonZeroUsize>,
 }
 
 pub fn run(arguments: &ServeOptions) -> Result<()> {
@@ -143,12 +146,17 @@ async fn serve(
     graphs: Arc<Registry>,
     log: Log,
 ) -> Result<()> {
-    let models: Vec<(String, String, PathBuf)> = repository
+    let models: Vec<ReadyModel> = repository
         .models()
         .iter()
         .map(|served| {
             let metadata = served.metadata();
-            (metadata.name.clone(), metadata.version.clone(), served.path.clone())
+            ReadyModel {
+                name: metadata.name.clone(),
+                version: metadata.version.clone(),
+                path: served.path.clone(),
+                max_batch_size: served.batching().map(|batching| batching.max_size),
+            }
         })
         .collect();
     let routes = functions
@@ -196,12 +204,11 @@ struct Listen {
 fn announce(
     json: bool,
     Listen { listen, metrics, admin }: &Listen,
-    models: &[(String, String, PathBuf)],
+    models: &[ReadyModel],
     functions: Vec<ReadyFunction>,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
-        let models = models.iter().map(|(name, version, path)| ReadyModel { name, version, path }).collect();
         let admin_listen = admin.as_ref().map(ToString::to_string);
         let ready = Ready { listen: *listen, metrics_listen: *metrics, admin_listen, models, functions };
         writeln!(out, "{}", serde_json::to_string(&ready)?)?;

@@ -133,6 +133,27 @@ component = "b.wasm"
 }
 
 #[test]
+fn a_delay_without_a_size_is_told() {
+    let expected = "2:1: max_batch_delay_ms without max_batch_size, which says how many items run together";
+    assert_eq!(problems("\n[model.m]\nmax_batch_delay_ms = 2\n"), [expected]);
+    let found = problems("[model.m]\nmax_batch_size = 0\n[[function]]\ncomponent = \"a.wasm\"\nmax_batch_size = 2\n");
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0], "2:18: expected a whole number from 1 to 1024, found 0");
+    assert!(found[1].starts_with("5:1: unknown key \"max_batch_size\""), "functions run by themselves: {found:?}");
+}
+
+#[test]
+fn a_model_runs_in_batches_where_that_is_said() {
+    let batching =
+        |text: &str| parse(&format!("[model.m]\n{text}"), Path::new("")).unwrap().models["m"].terms().batching;
+    assert_eq!(batching(""), None);
+    assert_eq!(batching("max_batch_size = 1\nmax_batch_delay_ms = 5"), None);
+    let batch = batching("max_batch_size = 16\nmax_batch_delay_ms = 5").unwrap();
+    assert_eq!((batch.max_size.get(), batch.max_delay.as_millis()), (16, 5));
+    assert_eq!(batching("max_batch_size = 2").unwrap().max_delay.as_millis(), 0);
+}
+
+#[test]
 fn two_graphs_of_one_name_are_told() {
     assert_eq!(problems("[[graph]]\nname = \"a\"\n[[graph]]\nname = \"a\"\n"), ["3:1: graph \"a\" is listed twice"]);
 }

@@ -15,7 +15,7 @@ use super::catalog::Entry;
 use super::observer::Observer;
 use super::record::{Key, Look};
 use super::scan::{Place, Scan};
-use super::{Repository, RepositoryError, Served, list};
+use super::{Repository, RepositoryError, Served, check_batching, list};
 use crate::ServeError;
 
 /// How long a new component may wait for an instance's place, and in which steps.
@@ -191,7 +191,11 @@ impl Repository {
                 let error = ServeError::Duplicate { name, version, first, second: path.to_owned() };
                 return Err(Box::new(Failure { error, tried: Some(identity) }));
             }
-            let terms = ArcSwap::from_pointee(records.terms.get(&key.0).cloned().unwrap_or_default());
+            let terms = records.terms.get(&key.0).cloned().unwrap_or_default();
+            if let Err(error) = check_batching(&terms, metadata) {
+                return Err(Box::new(Failure { error, tried: Some(identity) }));
+            }
+            let terms = ArcSwap::from_pointee(terms);
             let counters = records.counters(&key);
             let (lane, series, warm) = (OnceLock::new(), OnceLock::new(), <[AtomicBool; 2]>::default());
             let path = path.to_owned();
