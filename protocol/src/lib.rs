@@ -82,8 +82,11 @@ pub use datatype::{Datatype, UnknownDatatype};
 pub use error::Error;
 pub use limits::Limits;
 pub use model::{ModelMetadata, PLATFORM, TensorSpec};
-pub use request::{InferHead, InferRequest, RequestedOutput, ResponsePlan, decode, items, timeout};
-pub use response::{InferResponse, encode};
+pub use request::{
+    Elements, GivenData, GivenInput, GivenOutput, GivenRequest, InferHead, InferRequest, InvalidElements,
+    RequestedOutput, ResponsePlan, decode, decode_given, items, timeout,
+};
+pub use response::{InferResponse, encode, select_outputs};
 pub use route::Route;
 pub use tensor::{
     BytesElements, InputTensor, OutputTensor, TensorError, bytes_elements, check_data, element_count,

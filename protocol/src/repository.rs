@@ -8,7 +8,7 @@ mod statistics;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::config::{DynamicBatching, model_config};
+pub use self::config::{BACKEND, DynamicBatching, model_config};
 pub use self::statistics::{
     BatchStatistics, DurationStatistic, FunctionStatistics, GraphMetadata, GraphStatistics, ModelStatistics, statistics,
 };
@@ -32,6 +32,14 @@ pub struct IndexEntry<'a> {
     pub ready: bool,
     /// Why it does not; empty where it does.
     pub reason: &'a str,
+}
+
+impl IndexEntry<'_> {
+    /// The name of its state, as Triton has it.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        if self.ready { "READY" } else { "UNAVAILABLE" }
+    }
 }
 
 /// The body of [`Route::Server`](crate::Route::Server): the server's name and version, and the protocol
@@ -156,12 +164,7 @@ pub fn index(models: &[IndexEntry<'_>]) -> Vec<u8> {
     }
     let rows: Vec<Row<'_>> = models
         .iter()
-        .map(|model| Row {
-            name: model.name,
-            version: model.version,
-            state: if model.ready { "READY" } else { "UNAVAILABLE" },
-            reason: model.reason,
-        })
+        .map(|model| Row { name: model.name, version: model.version, state: model.state(), reason: model.reason })
         .collect();
     to_body(&rows)
 }

@@ -2,6 +2,7 @@
 
 mod elements;
 mod envelope;
+mod given;
 mod head;
 mod inputs;
 mod outputs;
@@ -10,6 +11,7 @@ mod shape;
 
 use std::borrow::Cow;
 
+pub use self::given::{Elements, GivenData, GivenInput, GivenOutput, GivenRequest, InvalidElements, decode_given};
 use self::head::Payload;
 use crate::object::Object;
 use crate::{Coding, Error, InputTensor, Limits, ModelMetadata, decompress};

@@ -85,6 +85,20 @@ pub fn encode(
     })
 }
 
+/// The outputs that a plan asks for, in its order, out of an engine's.
+///
+/// # Errors
+///
+/// [`Error::Internal`] where they are not what the model declares: one is missing, of another datatype, or its data disagrees
+/// with its shape.
+pub fn select_outputs<'o, 'a>(
+    plan: &ResponsePlan,
+    model: &ModelMetadata,
+    outputs: &'o [OutputTensor<'a>],
+) -> Result<Vec<&'o OutputTensor<'a>>, Error> {
+    plan.outputs.iter().map(|requested| choose(requested, model, outputs)).collect()
+}
+
 /// Finds an output among the engine's, and checks it.
 fn choose<'o, 'a>(
     requested: &RequestedOutput,

@@ -6,7 +6,7 @@ use super::to_body;
 use crate::{Datatype, ModelMetadata, TensorSpec};
 
 /// What runs the model, where Triton names one of its backends.
-const BACKEND: &str = "samara";
+pub const BACKEND: &str = "samara";
 
 #[derive(Serialize)]
 struct Config<'a> {

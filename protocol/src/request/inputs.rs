@@ -9,7 +9,7 @@ use crate::excerpt::excerpt;
 use crate::tensor::check_data;
 use crate::{Datatype, Error, InputTensor, Limits, ModelMetadata, TensorSpec, UnknownDatatype};
 
-/// Reads every input, in the model's order.
+/// Reads every input of a JSON request, in the model's order.
 ///
 /// `binary` is what follows the JSON, where a header announced it: each input that has a
 /// `binary_data_size` takes so many bytes of it, in the request's order, and none may be left.
@@ -19,19 +19,9 @@ pub(super) fn read<'a>(
     model: &'a ModelMetadata,
     limits: &Limits,
 ) -> Result<Vec<InputTensor<'a>>, Error> {
-    let mut found: Vec<Option<InputTensor<'a>>> = vec![None; model.inputs.len()];
     let mut rest = binary;
-    for input in inputs {
-        let position = model.inputs.iter().position(|spec| spec.name == input.name);
-        let known = position.and_then(|at| Some((model.inputs.get(at)?, found.get_mut(at)?)));
-        let Some((spec, slot)) = known else {
-            return Err(unknown(input, model));
-        };
-        if slot.is_some() {
-            return Err(refusal(spec, "given more than once"));
-        }
-        *slot = Some(read_one(input, &mut rest, spec, limits)?);
-    }
+    let read = |input: &Input<'a>, spec| read_one(input, &mut rest, spec, limits);
+    let found = arrange(inputs, |input| &input.name, model, read)?;
     if let Some(rest) = rest
         && !rest.is_empty()
     {
@@ -40,9 +30,39 @@ pub(super) fn read<'a>(
             rest.len()
         )));
     }
-    let missing = || missing(inputs, model);
-    found.into_iter().collect::<Option<_>>().ok_or_else(missing)
+    found.all()
 }
+
+/// Inputs that were read, by the model's order.
+pub(super) struct Found<'a> {
+    model: &'a ModelMetadata,
+    tensors: Vec<Option<InputTensor<'a>>>,
+}
+
+/// Has each input read as what the model declares by its name.
+pub(super) fn arrange<'a, I>(
+    inputs: &[I],
+    name: impl Fn(&I) -> &str,
+    model: &'a ModelMetadata,
+    mut read: impl FnMut(&I, &'a TensorSpec) -> Result<InputTensor<'a>, Error>,
+) -> Result<Found<'a>, Error> {
+    let mut tensors: Vec<Option<InputTensor<'a>>> = vec![None; model.inputs.len()];
+    for input in inputs {
+        let position = model.inputs.iter().position(|spec| spec.name == name(input));
+        let known = position.and_then(|at| Some((model.inputs.get(at)?, tensors.get_mut(at)?)));
+        let Some((spec, slot)) = known else {
+            return Err(unknown(name(input), model));
+        };
+        if slot.is_some() {
+            return Err(refusal(spec, "given more than once"));
+        }
+        *slot = Some(read(input, spec)?);
+    }
+    Ok(Found { model, tensors })
+}
+
+/// Why an input or output in shared memory is refused.
+pub(super) const NO_SHARED_MEMORY: &str = "shared memory is not supported";
 
 /// The names of tensors, quoted, for a message.
 pub(super) fn names(specs: &[TensorSpec]) -> String {
@@ -55,14 +75,16 @@ fn read_one<'a>(
     spec: &'a TensorSpec,
     limits: &Limits,
 ) -> Result<InputTensor<'a>, Error> {
-    check_datatype(input, spec)?;
+    let json = input.datatype.ok_or_else(|| refusal(spec, &format!("no `datatype`, expected {}", spec.datatype)))?;
+    let text: Cow<'_, str> = serde_json::from_str::<String>(json.get()).map_or(Cow::Borrowed(json.get()), Cow::Owned);
+    check_datatype(&text, spec)?;
     let json = input.shape.ok_or_else(|| refusal(spec, &format!("no `shape`, expected {}", Shape(&spec.shape))))?;
     let shape = shape::read(spec, json.get())?;
     let count = shape::count(spec, &shape, limits)?;
     let parameters: InputParameters = envelope::read_parameters(input.parameters)
         .map_err(|error| refusal(spec, &format!("invalid `parameters`: {error}")))?;
     if parameters.shared_memory_region.is_some() {
-        return Err(refusal(spec, "shared memory is not supported"));
+        return Err(refusal(spec, NO_SHARED_MEMORY));
     }
     let data = match (input.data, parameters.binary_data_size) {
         (Some(json), None) => elements::read(spec.datatype, &shape, count, json.get())
@@ -79,13 +101,9 @@ fn read_one<'a>(
     Ok(InputTensor { name: Cow::Borrowed(&spec.name), datatype: spec.datatype, shape, data })
 }
 
-fn check_datatype(input: &Input<'_>, spec: &TensorSpec) -> Result<(), Error> {
+/// Checks that a datatype, as a request names it, is the one that the model declares.
+pub(super) fn check_datatype(text: &str, spec: &TensorSpec) -> Result<(), Error> {
     let expected = spec.datatype;
-    let Some(json) = input.datatype else {
-        return Err(refusal(spec, &format!("no `datatype`, expected {expected}")));
-    };
-    let actual = json.get();
-    let text: Cow<'_, str> = serde_json::from_str::<String>(actual).map_or(Cow::Borrowed(actual), Cow::Owned);
     match text.parse::<Datatype>() {
         Ok(actual) if actual == expected => Ok(()),
         Ok(actual) => Err(refusal(spec, &format!("expected datatype {expected}, got {actual}"))),
@@ -94,6 +112,14 @@ fn check_datatype(input: &Input<'_>, spec: &TensorSpec) -> Result<(), Error> {
             &format!("expected datatype {expected}, got `{}`, which is none of the protocol's", excerpt(&name)),
         )),
     }
+}
+
+/// Checks that bytes are what a tensor of this shape holds.
+pub(super) fn check_bytes(data: &[u8], spec: &TensorSpec, shape: &[u64]) -> Result<(), Error> {
+    check_data(spec.datatype, shape, data).map_err(|error| {
+        let shape = Shape(shape);
+        refusal(spec, &format!("{} of shape {shape}: {error}", spec.datatype))
+    })
 }
 
 fn take_binary<'a>(
@@ -116,37 +142,42 @@ fn take_binary<'a>(
             &format!("`binary_data_size` is {size}, but only {} bytes of binary data are left", available.len()),
         ));
     };
-    check_data(spec.datatype, shape, data).map_err(|error| {
-        let shape = Shape(shape);
-        refusal(spec, &format!("{} of shape {shape}: {error}", spec.datatype))
-    })?;
+    check_bytes(data, spec, shape)?;
     *rest = Some(left);
     Ok(data)
 }
 
-fn refusal(spec: &TensorSpec, why: &str) -> Error {
+/// A refusal that names the input.
+pub(super) fn refusal(spec: &TensorSpec, why: &str) -> Error {
     Error::BadRequest(format!("input `{}`: {why}", spec.name))
 }
 
-fn unknown(input: &Input<'_>, model: &ModelMetadata) -> Error {
+fn unknown(name: &str, model: &ModelMetadata) -> Error {
     let known = names(&model.inputs);
-    let subject = if input.name.is_empty() {
-        "an input has no `name`".into()
-    } else {
-        format!("input `{}`: unknown", excerpt(&input.name))
-    };
+    let subject =
+        if name.is_empty() { "an input has no `name`".into() } else { format!("input `{}`: unknown", excerpt(name)) };
     Error::BadRequest(format!("{subject}, model `{}` has {known}", model.name))
 }
 
-fn missing(inputs: &[Input<'_>], model: &ModelMetadata) -> Error {
-    let missing: Vec<String> = model
-        .inputs
-        .iter()
-        .filter(|spec| inputs.iter().all(|input| input.name != spec.name))
-        .map(|spec| {
-            let shape = Shape(&spec.shape);
-            format!("input `{}`: missing, expected {} of shape {shape}", spec.name, spec.datatype)
-        })
-        .collect();
-    Error::BadRequest(missing.join("; "))
+// === impl Found ===
+
+impl<'a> Found<'a> {
+    /// Every input of the model, none of which may be missing.
+    pub(super) fn all(self) -> Result<Vec<InputTensor<'a>>, Error> {
+        let Found { model, tensors } = self;
+        if tensors.iter().all(Option::is_some) {
+            return Ok(tensors.into_iter().flatten().collect());
+        }
+        let missing: Vec<String> = model
+            .inputs
+            .iter()
+            .zip(&tensors)
+            .filter(|(_, tensor)| tensor.is_none())
+            .map(|(spec, _)| {
+                let shape = Shape(&spec.shape);
+                format!("input `{}`: missing, expected {} of shape {shape}", spec.name, spec.datatype)
+            })
+            .collect();
+        Err(Error::BadRequest(missing.join("; ")))
+    }
 }

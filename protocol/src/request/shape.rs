@@ -31,10 +31,32 @@ pub(super) fn read(spec: &TensorSpec, json: &str) -> Result<Vec<u64>, Error> {
             excerpt(json)
         ))
     })?;
-    if fits(spec, &shape) {
-        return Ok(shape);
+    check(spec, &shape)?;
+    Ok(shape)
+}
+
+/// Takes a `shape` whose sizes have a sign, and checks that the model takes it.
+pub(super) fn from_signed(spec: &TensorSpec, sizes: &[i64]) -> Result<Vec<u64>, Error> {
+    let shape: Result<Vec<u64>, _> = sizes.iter().map(|&size| u64::try_from(size)).collect();
+    let shape = shape.map_err(|_| {
+        let text = Shape(sizes).to_string();
+        Error::BadRequest(format!(
+            "input `{}`: expected a shape like {} of integers that are not negative, got {}",
+            spec.name,
+            Shape(&spec.shape),
+            excerpt(&text)
+        ))
+    })?;
+    check(spec, &shape)?;
+    Ok(shape)
+}
+
+/// Checks that the model takes a shape.
+fn check(spec: &TensorSpec, shape: &[u64]) -> Result<(), Error> {
+    if fits(spec, shape) {
+        return Ok(());
     }
-    let text = Shape(&shape).to_string();
+    let text = Shape(shape).to_string();
     Err(Error::BadRequest(format!(
         "input `{}`: expected shape {} (-1 is any size), got {}",
         spec.name,
