@@ -101,12 +101,20 @@ format: ## Format the Rust code
 	@$(CARGO) fmt --all
 	@$(CARGO) fmt --all --manifest-path functions/Cargo.toml
 	@$(CARGO) fmt --all --manifest-path benches/peers/rten/Cargo.toml
+	@$(CARGO) fmt --all --manifest-path host/grpc/generate/Cargo.toml
+
+# What it makes is committed: the generator takes a minute to build, and its files hardly change.
+.PHONY: grpc-messages
+grpc-messages: ## Make the messages of host/grpc again, after a change of its .proto files
+	@$(TIMED) "messages of host/grpc" $(CARGO) run $(LOCKED) --manifest-path host/grpc/generate/Cargo.toml --target-dir target/generate
+	@$(CARGO) fmt --package samara-grpc
 
 .PHONY: format-check
 format-check: ## Check the format of the Rust code
 	@$(TIMED) "format of the host" $(CARGO) fmt --all --check
 	@$(TIMED) "format of the guests" $(CARGO) fmt --all --check --manifest-path functions/Cargo.toml
 	@$(TIMED) "format of rten's program" $(CARGO) fmt --all --check --manifest-path benches/peers/rten/Cargo.toml
+	@$(TIMED) "format of the generator" $(CARGO) fmt --all --check --manifest-path host/grpc/generate/Cargo.toml
 
 # The compiler carries the engine, so that even checking it needs the engine built.
 .PHONY: lint

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/step.sh
 
 ADVISORY_DATABASE=https://github.com/rustsec/advisory-db
-MANIFESTS="Cargo.toml functions/Cargo.toml benches/peers/rten/Cargo.toml"
+MANIFESTS="Cargo.toml functions/Cargo.toml benches/peers/rten/Cargo.toml host/grpc/generate/Cargo.toml"
 
 # with_limit COMMAND...: for at most 30 seconds, where the system has a command for that.
 with_limit() {

@@ -44,8 +44,8 @@ def components(compilations: dict[str, Path | CommandError]) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def server(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
-    """A server with default settings that has all the models."""
-    with Server(samara, components.values()) as server:
+    """A server with default settings, and gRPC, that has all the models."""
+    with Server(samara, components.values(), "--grpc-listen", "127.0.0.1:0") as server:
         yield server
 
 

@@ -4,7 +4,7 @@
 //! inside it: requests are written and replies read here, by the text of the protocol.
 //!
 //! - [`samara`] runs the command to its end, [`server`] runs `samara serve` beside a test.
-//! - [`http`] talks HTTP/1.1 and HTTP/2 as clients do, [`raw`] as they should not.
+//! - [`http`] talks HTTP/1.1 and HTTP/2 as clients do, [`grpc`] gRPC, and [`raw`] as they should not.
 //! - [`tensor`] is what goes into an inference and what comes out, [`npy`] the same in files.
 //! - [`onnx`] writes small models, [`models`] compiles them and the zoo's once for all tests, [`guests`] makes components
 //!   that misbehave.
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
+pub mod grpc;
 pub mod guests;
 pub mod http;
 pub mod models;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::grpc;
 use crate::http::{Client, Reply, Request};
 use crate::samara::{self, Run};
 use crate::tensor::{self, Tensor};
@@ -63,6 +64,12 @@ impl Serve {
     pub fn option(mut self, words: &str) -> Serve {
         self.command.args(words.split(' '));
         self
+    }
+
+    /// With gRPC, on a port that is free.
+    #[must_use]
+    pub fn grpc(self) -> Serve {
+        self.option("--json").option("--grpc-listen 127.0.0.1:0")
     }
 
     /// With this environment variable.
@@ -173,6 +180,14 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::http1(self.address)
+    }
+
+    /// A new connection for gRPC, which it must serve.
+    #[must_use]
+    #[track_caller]
+    pub fn grpc(&self) -> grpc::Client {
+        let ready: Value = serde_json::from_str(&self.ready).unwrap();
+        grpc::Client::connect(ready["grpc_listen"].as_str().unwrap().parse().unwrap())
     }
 
     /// Sends a request on a connection of its own.

@@ -36,6 +36,9 @@ pub struct NodeSettings {
     /// The address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "SAMARA_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// The address and port to listen on for gRPC [default: no gRPC].
+    #[arg(long, env = "SAMARA_GRPC_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
+    pub grpc_listen: Option<SocketAddr>,
     /// Threads that run inferences, and so how many run at the same time [default: one for each core].
     #[arg(long, env = "SAMARA_WORKERS", hide_env_values = true, value_name = "N")]
     pub workers: Option<Bounded<1, 1024>>,
@@ -55,7 +58,7 @@ pub struct NodeSettings {
     /// The most memory that an instance may have, in MiB [default: 1024].
     #[arg(long, env = "SAMARA_MEMORY_MIB", hide_env_values = true, value_name = "MIB")]
     pub memory_mib: Option<Bounded<1, 4096>>,
-    /// The largest body of a request, in MiB [default: 64].
+    /// The largest body of a request, or message over gRPC, in MiB [default: 64].
     #[arg(long, env = "SAMARA_MAX_BODY_MIB", hide_env_values = true, value_name = "MIB")]
     pub max_body_mib: Option<Bounded<1, 4096>>,
     /// The most elements that one tensor of a request may have [default: 16777216].
@@ -141,6 +144,8 @@ pub struct Node {
     pub admin_token_file: Option<PathBuf>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for gRPC, if anywhere.
+    pub grpc_listen: Option<SocketAddr>,
     /// Threads that run inferences.
     pub workers: NonZeroUsize,
     /// Requests that may wait.
@@ -217,6 +222,7 @@ impl NodeSettings {
             admin_listen: self.admin_listen.or(below.admin_listen),
             admin_token_file: self.admin_token_file.or(below.admin_token_file),
             listen: self.listen.or(below.listen),
+            grpc_listen: self.grpc_listen.or(below.grpc_listen),
             workers: self.workers.or(below.workers),
             queue: self.queue.or(below.queue),
             queue_deadline_ms: self.queue_deadline_ms.or(below.queue_deadline_ms),
@@ -274,6 +280,7 @@ impl NodeSettings {
             admin_listen: self.admin_listen,
             admin_token_file: self.admin_token_file,
             listen: self.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))),
+            grpc_listen: self.grpc_listen,
             workers: workers.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             queue: saturating(self.queue.map_or(256, Bounded::get)),
             queue_deadline: self.queue_deadline_ms.map(|time| Duration::from_millis(time.get())),
@@ -316,6 +323,7 @@ impl Node {
             ("paths", self.paths != other.paths),
             ("admin_listen", self.admin_listen != other.admin_listen),
             ("listen", self.listen != other.listen),
+            ("grpc_listen", self.grpc_listen != other.grpc_listen),
             ("workers", self.workers != other.workers),
             ("instances", self.instances != other.instances),
             ("memory_mib", self.memory_bytes != other.memory_bytes),

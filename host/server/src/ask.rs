@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use samara_admission::{LaneId, Refusal};
-use samara_protocol::{Error, Limits};
+use samara_protocol::{Error, InferResponse, Limits};
 use samara_runtime::Cancellation;
 use samara_telemetry::{Outcome, RequestId, Series, Trace};
 use tokio::sync::oneshot;
@@ -27,6 +27,14 @@ use crate::repository::Served;
 use crate::statistics::ModelLimit;
 use crate::workers::Work;
 
+/// An answer that can be told of.
+pub trait Told {
+    /// Its status over HTTP, or the one that it would have there.
+    fn status(&self) -> u16;
+    /// The name of its code, if it is answered over gRPC.
+    fn code(&self) -> Option<&'static str>;
+}
+
 /// What goes with a request to a model or function, wherever it is.
 pub struct Tags {
     id: RequestId,
@@ -34,38 +42,47 @@ pub struct Tags {
 }
 
 impl Service {
-    /// Has a request to a model or function answered, and tells of it: in metrics, in a trace and in the log.
-    pub(crate) async fn tell(
+    /// Has a request to a model or function answered, and tells of it: in metrics, in a trace and in the log. `model` is the
+    /// model that is asked over gRPC, where the path does not say.
+    pub(crate) async fn tell<R: Told>(
         &self,
         series: Option<&Series>,
         began: Instant,
         id: &RequestId,
+        model: Option<&str>,
         mut head: Parts,
-        answer: impl AsyncFnOnce(Tags, Parts) -> Reply,
-    ) -> Reply {
+        answer: impl AsyncFnOnce(Tags, Parts) -> R,
+    ) -> R {
         let counting = series.map(|series| series.count(began));
         let trace = self.tracer.as_ref().map(|tracer| {
-            let name = format!("{} {}", head.method, head.uri.path());
+            let path = head.uri.path();
+            let name = match model {
+                None => format!("{} {path}", head.method),
+                Some(_) => path.trim_start_matches('/').to_owned(),
+            };
             let trace = tracer.begin(name, &head.headers, id);
             tracer.pass_on(&trace, &mut head.headers);
             Arc::new(trace)
         });
         let line = self.config().log_requests.then(|| (head.method.clone(), head.uri.path().to_owned()));
-        let reply = answer(Tags { id: id.clone(), trace: trace.clone() }, head).await;
-        let status = reply.status().as_u16();
+        let answer = answer(Tags { id: id.clone(), trace: trace.clone() }, head).await;
+        let (status, code) = (answer.status(), answer.code());
         let outcome = Outcome::of_status(status);
         if let Some(counting) = counting {
             counting.end(outcome);
         }
         let ids = trace.map(|trace| {
-            trace.answered(status, outcome.name());
+            match code {
+                None => trace.answered(status, outcome.name()),
+                Some(code) => trace.answered_grpc(code, model.unwrap_or_default(), outcome.name(), status >= 500),
+            }
             trace.ids().0.to_string()
         });
         if let Some((method, path)) = line {
-            let (ms, trace_id) = (began.elapsed().as_secs_f64() * 1e3, ids.as_deref());
-            tracing::info!(request_id = %id, trace_id, %method, path, status, outcome = outcome.name(), ms, "request");
+            let (ms, trace_id, outcome) = (began.elapsed().as_secs_f64() * 1e3, ids.as_deref(), outcome.name());
+            tracing::info!(request_id = %id, trace_id, %method, path, model, status, code, outcome, ms, "request");
         }
-        reply
+        answer
     }
 
     pub(crate) async fn infer(
@@ -75,13 +92,24 @@ impl Service {
         headers: HeaderMap,
         body: Incoming,
     ) -> Result<Reply, Error> {
+        let waits = deadline::of_headers(&headers)?;
+        let body = self.read(&headers, body, Some(&served.counters)).await?;
+        let waits = waits.into_iter().chain(deadline::of_body(&headers, &body)).min();
+        self.run(served, tags, Message::Http { headers, body }, waits).await.map(tensors)
+    }
+
+    /// Has a model run on what a request holds, for no longer than its client waits, where that says so.
+    pub(crate) async fn run(
+        &self,
+        served: &Arc<Served>,
+        tags: Tags,
+        message: Message,
+        waits: Option<Duration>,
+    ) -> Result<InferResponse, Error> {
         let Tags { id, trace } = tags;
         let counters = &served.counters;
-        let waits = deadline::of_headers(&headers)?;
-        let body = self.read(&headers, body, Some(counters)).await?;
         // The deadline is the inference's: how long the body may take has a limit of its own.
         let accepted = Instant::now();
-        let waits = waits.into_iter().chain(deadline::of_body(&headers, &body)).min();
         let (mut patience, limits) = self.patience(&served.terms, waits);
         let batching = served.batching();
         patience.tells_deadline = batching.is_some();
@@ -90,7 +118,7 @@ impl Service {
         let pending = cancellation.clone();
         let job = Job {
             served: Arc::clone(served),
-            message: Arc::new(Message::Http { headers, body }),
+            message: Arc::new(message),
             accepted,
             deadline,
             limits,
@@ -110,7 +138,7 @@ impl Service {
         let ticket = self.workers.submit(lane, accepted + deadline, Work::Infer(Box::new(job)));
         let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
         match pending.answer(answer, patience).await {
-            Answer::Given(response) => response.map(tensors),
+            Answer::Given(response) => response,
             Answer::Refused(refusal) => {
                 counters.fail.add(accepted.elapsed());
                 Err(refuse(&refusal))
@@ -174,6 +202,18 @@ impl Service {
         let deadline = waits.map_or(deadline, |waits| waits.min(deadline));
         let queue = terms.queue_deadline.or(config.queue_deadline);
         (Patience { queue, deadline, tells_deadline: false }, config.request.clone())
+    }
+}
+
+// === impl Told ===
+
+impl Told for Reply {
+    fn status(&self) -> u16 {
+        Reply::status(self).as_u16()
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        None
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{AdminListen, Split, Token};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for gRPC; absent for nowhere.
+    pub grpc_listen: Option<SocketAddr>,
     /// Threads that run inferences.
     pub workers: NonZeroUsize,
     /// Inferences that may run at the same time, over all models.
@@ -96,6 +98,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            grpc_listen: None,
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             instances: 64,
             queue: 256,

@@ -7,19 +7,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
 use hyper::header::CONNECTION;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Config;
 use crate::http::Service;
 use crate::linger::Lingering;
 
+/// What a listener's clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 or HTTP/2, whichever a client begins with.
+    Http,
+    /// gRPC, which is HTTP/2.
+    Grpc,
+}
+
 /// Serves until `stop` is ready, then lets what has begun come to its end.
-pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Future<Output = ()>) {
+pub async fn serve<F, A, B>(
+    listener: TcpListener,
+    service: Arc<Service>,
+    protocol: Protocol,
+    answer: F,
+    stop: impl Future<Output = ()>,
+) where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
@@ -35,10 +58,9 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Futu
             },
             () = &mut stop => break,
         };
-        tokio::spawn(hold(stream, Arc::clone(&service), graceful.watcher()));
+        tokio::spawn(hold(stream, Arc::clone(&service), protocol, answer.clone(), graceful.watcher()));
     }
     drop(listener);
-    tracing::info!("stopping: no new connections, what runs is finished");
     service.workers.admission.drain();
     let longest = service.longest();
     if tokio::time::timeout(longest, graceful.shutdown()).await.is_err() {
@@ -46,7 +68,7 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, stop: impl Futu
     }
 }
 
-fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
+fn builder(config: &Config, protocol: Protocol) -> auto::Builder<TokioExecutor> {
     // The service refuses what is over the limit, with a reason; what is far over it, hyper does without one.
     let header_bytes = config.max_header_bytes + HEADER_SLACK_BYTES;
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -58,7 +80,10 @@ fn builder(config: &Config) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
-    builder
+    match protocol {
+        Protocol::Http => builder,
+        Protocol::Grpc => builder.http2_only(),
+    }
 }
 
 /// How much larger than allowed headers may be and still be answered with a reason.
@@ -68,7 +93,14 @@ const HEADER_SLACK_BYTES: usize = 64 << 10;
 const FORGOTTEN_BYTES: u64 = 16 << 20;
 
 /// Answers the requests of one connection.
-async fn hold(stream: TcpStream, service: Arc<Service>, watcher: hyper_util::server::graceful::Watcher) {
+async fn hold<F, A, B>(stream: TcpStream, service: Arc<Service>, protocol: Protocol, answer: F, watcher: Watcher)
+where
+    F: Fn(Request<Incoming>) -> A + Send + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     // Replies are written whole; there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     // Those that hold now hold for this connection.
@@ -77,12 +109,12 @@ async fn hold(stream: TcpStream, service: Arc<Service>, watcher: hyper_util::ser
     let unread = Arc::new(AtomicBool::new(false));
     let stream = Lingering::new(stream, Arc::clone(&unread), config.request.max_body_bytes.max(FORGOTTEN_BYTES));
     let answer = service_fn({
-        let (began, service) = (Arc::clone(&began), Arc::clone(&service));
+        let began = Arc::clone(&began);
         move |request| {
             began.store(true, Ordering::Relaxed);
-            let (service, unread) = (Arc::clone(&service), Arc::clone(&unread));
+            let (reply, unread) = (answer(request), Arc::clone(&unread));
             async move {
-                let reply = service.answer(request).await;
+                let reply = reply.await;
                 // The service closes connections for no other reason.
                 if reply.headers().contains_key(CONNECTION) {
                     unread.store(true, Ordering::Relaxed);
@@ -91,7 +123,7 @@ async fn hold(stream: TcpStream, service: Arc<Service>, watcher: hyper_util::ser
             }
         }
     });
-    let builder = builder(&config);
+    let builder = builder(&config, protocol);
     let connection = builder.serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(watcher.watch(connection));
     // Whoever has not sent a request by now does not mean to: hyper's own timeout begins only once it is known which

@@ -14,10 +14,12 @@ use crate::functions::FunctionRoute;
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {reason}{}", hint(reason))]
+    #[error("cannot listen on {address}: {reason}{}", hint(reason, option))]
     Bind {
         /// The address.
         address: SocketAddr,
+        /// The option that says so.
+        option: &'static str,
         /// What the system said.
         reason: io::Error,
     },
@@ -167,10 +169,10 @@ pub enum ServeError {
     },
 }
 
-fn hint(error: &io::Error) -> &'static str {
+fn hint(error: &io::Error, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process does, choose another port with --listen",
-        io::ErrorKind::PermissionDenied => "; choose a port above 1023 with --listen",
-        _ => "",
+        io::ErrorKind::AddrInUse => format!("; another process does, choose another port with {option}"),
+        io::ErrorKind::PermissionDenied => format!("; choose a port above 1023 with {option}"),
+        _ => String::new(),
     }
 }

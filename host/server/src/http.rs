@@ -51,6 +51,11 @@ pub type ReplyBody = Either<Full<Bytes>, samara_handler::ReplyBody>;
 pub type Reply = Response<ReplyBody>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What the server is called, and its version.
+pub const NAME: &str = "samara";
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The extensions of the protocol that it has.
+pub const EXTENSIONS: [&[&str]; 2] = [bodies::CODEC_EXTENSIONS, &["model_repository", "statistics"]];
 /// Where the metrics are.
 pub const METRICS_PATH: &str = "/metrics";
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -163,7 +168,7 @@ impl Service {
                 Ok(reply) => reply,
                 Err(error) => problem(&error, version),
             };
-            return self.tell(function.series.get(), began, id, head, call).await;
+            return self.tell(function.series.get(), began, id, None, head, call).await;
         }
         if admin::is_admin(head.uri.path()) {
             return refuse(&Error::NotFound(admin::ELSEWHERE.to_owned()), version);
@@ -178,7 +183,7 @@ impl Service {
                             let reply = self.infer(&served, tags, head.headers, body).await;
                             reply.unwrap_or_else(|error| refuse(&error, version))
                         };
-                        return self.tell(served.series.get(), began, id, head, infer).await;
+                        return self.tell(served.series.get(), began, id, None, head, infer).await;
                     }
                     Err(error) => Err(error),
                 }
@@ -209,11 +214,7 @@ impl Service {
         let find =
             |name: &str, version: &Option<std::borrow::Cow<'_, str>>| self.repository.find(name, version.as_deref());
         Ok(match route {
-            Route::Server => bodies::server_metadata(
-                "samara",
-                env!("CARGO_PKG_VERSION"),
-                &[bodies::CODEC_EXTENSIONS, &["model_repository", "statistics"]].concat(),
-            ),
+            Route::Server => bodies::server_metadata(NAME, VERSION, &EXTENSIONS.concat()),
             Route::Live | Route::Ready => bodies::health(true, true),
             Route::Model { name, version } => {
                 let served = find(name, version)?;
@@ -285,7 +286,7 @@ impl Service {
 }
 
 /// The bytes of a request's line and headers, as HTTP/1.1 writes them.
-fn head_bytes(head: &Parts) -> usize {
+pub fn head_bytes(head: &Parts) -> usize {
     let line = head.method.as_str().len() + head.uri.path_and_query().map_or(1, |path| path.as_str().len());
     let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     line + headers

@@ -1,7 +1,7 @@
-//! Serves models over HTTP: the Open Inference Protocol v2.
+//! Serves models over HTTP and gRPC: the Open Inference Protocol v2.
 //!
 //! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its body and
-//! finds its route; `ask` takes a request to a model or function in, and tells of it; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
+//! finds its route, and `grpc` its method; `ask` takes a request to a model or function in, and tells of it; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
 //! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
 //! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `batch` is the same for several at once. `function_call` is the same for a
@@ -23,6 +23,7 @@ mod error;
 mod function_call;
 mod functions;
 mod graphs;
+mod grpc;
 mod http;
 mod inference;
 mod linger;
@@ -51,6 +52,8 @@ use samara_telemetry::Tracer;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
+use crate::connection::Protocol;
+use crate::grpc::Grpc;
 use crate::http::{METRICS_PATH, Service};
 use crate::workers::Workers;
 
@@ -59,6 +62,7 @@ pub struct Server {
     listener: TcpListener,
     metrics: Option<TcpListener>,
     admin: Option<admin::Listener>,
+    grpc: Option<TcpListener>,
     service: Arc<Service>,
 }
 
@@ -76,9 +80,13 @@ impl Server {
             return Err(ServeError::MetricsRoute { name: function.name.clone() });
         }
         let tracer = config.traces.as_ref().map(|traces| Tracer::new(traces, Handle::current())).transpose()?;
-        let listener = bind(config.listen).await?;
+        let listener = bind(config.listen, "--listen").await?;
         let metrics = match metrics_at {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address, "--metrics-listen").await?),
+            None => None,
+        };
+        let grpc = match config.grpc_listen {
+            Some(address) => Some(bind(address, "--grpc-listen").await?),
             None => None,
         };
         admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
@@ -88,7 +96,7 @@ impl Server {
         };
         let workers = Workers::start(&config).map_err(ServeError::Thread)?;
         let service = Service::new(config, repository, functions, graphs, workers, tracer);
-        Ok(Server { listener, metrics, admin, service: Arc::new(service) })
+        Ok(Server { listener, metrics, grpc, admin, service: Arc::new(service) })
     }
 
     /// Where the server listens.
@@ -106,6 +114,11 @@ impl Server {
         self.admin.as_ref().map(|listener| listener.address().map_err(ServeError::Address)).transpose()
     }
 
+    /// Where gRPC is served, if it is.
+    pub fn grpc_address(&self) -> Result<Option<SocketAddr>, ServeError> {
+        self.grpc.as_ref().map(|listener| listener.local_addr().map_err(ServeError::Address)).transpose()
+    }
+
     /// A handle by which the server is set up anew while it runs.
     pub fn control(&self) -> Control {
         Control::new(Arc::clone(&self.service))
@@ -117,7 +130,35 @@ impl Server {
         let admin = self.admin.map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&self.service))));
         let watch = tokio::spawn(repository::watch(Arc::clone(&self.service)));
         let service = Arc::clone(&self.service);
-        connection::serve(self.listener, self.service, stop).await;
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        let stop = async {
+            stop.await;
+            tracing::info!("stopping: no new connections, what runs is finished");
+            stopping.send_replace(true);
+        };
+        let http = connection::serve(
+            self.listener,
+            Arc::clone(&self.service),
+            Protocol::Http,
+            {
+                let service = Arc::clone(&self.service);
+                move |request| {
+                    let service = Arc::clone(&service);
+                    async move { service.answer(request).await }
+                }
+            },
+            stop,
+        );
+        match self.grpc {
+            None => http.await,
+            Some(listener) => {
+                let grpc = Grpc::new(Arc::clone(&self.service), stopped.clone());
+                let answer = move |request| grpc.clone().answer(request);
+                let stop = grpc::stopping(stopped);
+                let grpc = connection::serve(listener, self.service, Protocol::Grpc, answer, stop);
+                tokio::join!(http, grpc);
+            }
+        }
         for task in [metrics, admin, Some(watch)].into_iter().flatten() {
             task.abort();
             // What it holds is let go by now: a socket's file, for one.
@@ -128,6 +169,7 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })
+/// Listens where an option says.
+async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, option, reason })
 }

@@ -15,6 +15,8 @@ pub const INFERENCE_HEADER_CONTENT_LENGTH: HeaderName = HeaderName::from_static(
 pub enum Message {
     /// JSON, or the protocol's binary form, over HTTP.
     Http { headers: HeaderMap, body: Bytes },
+    /// A `ModelInferRequest`, over gRPC.
+    Grpc(Bytes),
 }
 
 /// How much JSON is looked at before a request is decoded.
@@ -30,6 +32,7 @@ impl Message {
                 let items = (json <= LOOKED_AT_BYTES).then(|| items(length, body)).flatten()?;
                 usize::try_from(items).ok()
             }
+            Message::Grpc(message) => usize::try_from(samara_grpc::request::items(message)?).ok(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Message {
                 };
                 decode(&head, body, model, limits)
             }
+            Message::Grpc(message) => samara_grpc::request::decode(message, model, limits),
         }
     }
 
@@ -58,6 +62,12 @@ impl Message {
     ) -> Result<InferResponse, Error> {
         match self {
             Message::Http { .. } => encode(plan, model, outputs),
+            Message::Grpc(_) => Ok(InferResponse {
+                content_type: "application/grpc",
+                inference_header_content_length: None,
+                content_encoding: None,
+                body: samara_grpc::response::encode(plan, model, outputs)?,
+            }),
         }
     }
 }

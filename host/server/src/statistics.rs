@@ -59,6 +59,8 @@ pub enum ModelLimit {
 pub struct ServerCounters {
     pub header_bytes: AtomicU64,
     pub header_timeout: AtomicU64,
+    /// Over gRPC, where the model is named in the message.
+    pub body_bytes: AtomicU64,
     pub body_timeout: AtomicU64,
 }
 
@@ -214,10 +216,11 @@ impl ModelCounters {
 
 impl ServerCounters {
     /// How often each was met.
-    pub fn read(&self) -> [(&'static str, u64); 3] {
+    pub fn read(&self) -> [(&'static str, u64); 4] {
         [
             ("header_bytes", self.header_bytes.load(Ordering::Relaxed)),
             ("header_timeout", self.header_timeout.load(Ordering::Relaxed)),
+            ("body_bytes", self.body_bytes.load(Ordering::Relaxed)),
             ("body_timeout", self.body_timeout.load(Ordering::Relaxed)),
         ]
     }

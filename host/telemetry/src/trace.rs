@@ -143,10 +143,24 @@ impl Trace {
 
     /// Notes how the request was answered.
     pub fn answered(&self, status: u16, outcome: &'static str) {
+        self.end([KeyValue::new("http.response.status_code", i64::from(status))], outcome, status >= 500);
+    }
+
+    /// Notes how a request for a model was answered over gRPC, by the name of the code, and whether that is the server's fault.
+    pub fn answered_grpc(&self, code: &'static str, model: &str, outcome: &'static str, failed: bool) {
+        let attributes = [
+            KeyValue::new("rpc.system.name", "grpc"),
+            KeyValue::new("rpc.response.status_code", code),
+            KeyValue::new("samara.model", model.to_owned()),
+        ];
+        self.end(attributes, outcome, failed);
+    }
+
+    fn end(&self, attributes: impl IntoIterator<Item = KeyValue>, outcome: &'static str, failed: bool) {
         let span = self.context.span();
-        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
+        span.set_attributes(attributes);
         span.set_attribute(KeyValue::new("samara.outcome", outcome));
-        if status >= 500 {
+        if failed {
             span.set_status(Status::error(outcome));
         }
         span.end();

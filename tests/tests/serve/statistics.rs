@@ -55,7 +55,10 @@ fn every_limit_has_a_counter_that_starts_at_zero() {
             "trap": 0
         })
     );
-    assert_eq!(server.server_limits(), json!({"header_bytes": 0, "header_timeout": 0, "body_timeout": 0}));
+    assert_eq!(
+        server.server_limits(),
+        json!({"header_bytes": 0, "header_timeout": 0, "body_bytes": 0, "body_timeout": 0})
+    );
 }
 
 #[test]

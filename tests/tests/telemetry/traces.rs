@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use prost::Message;
-use samara_tests::guests;
+use samara_grpc::inference::ModelInferResponse;
 use samara_tests::http::Request;
 use samara_tests::samara::assert_says;
 use samara_tests::server::Serve;
 use samara_tests::tensor::json_request;
+use samara_tests::{grpc, guests};
 use tempfile::tempdir;
 
 use super::input;
@@ -121,6 +122,23 @@ fn a_request_has_a_span_within_its_clients_trace_and_one_for_each_stage() {
     }
     assert!(root.start <= stages[0].start);
     assert_eq!(spans.len(), 7);
+}
+
+/// Its name is what OpenTelemetry wants it to be, and its stages are those of any other.
+#[test]
+fn a_request_over_grpc_has_the_same_spans() {
+    let (address, spans) = collector();
+    let (_directory, serve) = serve(&format!("http://{address}"));
+    let server = serve.grpc().start();
+    let mut request = tonic::Request::new(grpc::raw("good", &input(1.0)));
+    request.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
+    server.grpc().call_with::<_, ModelInferResponse>(grpc::INFER, request).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    server.stop();
+    let spans: Vec<Span> = spans.try_iter().flatten().collect();
+    let root = spans.iter().find(|span| hex(&span.parent_span_id) == PARENT).unwrap();
+    assert_eq!((&*root.name, &*hex(&root.trace_id)), (&grpc::INFER[1..], TRACE));
+    assert_eq!(spans.iter().filter(|span| span.parent_span_id == root.span_id).count(), 6);
 }
 
 /// Whether a request that comes within a trace is traced is not for this node to say.

@@ -24,6 +24,9 @@ use crate::{functions, graphs};
 #[derive(Serialize)]
 struct Ready<'a> {
     listen: SocketAddr,
+    /// Where gRPC is served, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_listen: Option<SocketAddr>,
     /// Where metrics are told, if that is another address.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics_listen: Option<SocketAddr>,
@@ -100,6 +103,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
 fn config(node: &Node) -> Result<Config> {
     let mut config = Config::default();
     config.listen = node.listen;
+    config.grpc_listen = node.grpc_listen;
     config.workers = node.workers;
     config.instances = node.instances;
     config.queue = node.queue;
@@ -172,8 +176,12 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let server = Server::bind(config, repository, functions, graphs).await?;
-    let listen =
-        Listen { listen: server.address()?, metrics: server.metrics_address()?, admin: server.admin_address()? };
+    let listen = Listen {
+        listen: server.address()?,
+        grpc: server.grpc_address()?,
+        metrics: server.metrics_address()?,
+        admin: server.admin_address()?,
+    };
     announce(arguments.json, &listen, &models, routes)?;
     let control = server.control();
     server
@@ -196,6 +204,7 @@ async fn serve(
 /// Where a server listens.
 struct Listen {
     listen: SocketAddr,
+    grpc: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
     admin: Option<AdminListen>,
 }
@@ -203,17 +212,21 @@ struct Listen {
 /// Says where the server listens, once it does.
 fn announce(
     json: bool,
-    Listen { listen, metrics, admin }: &Listen,
+    Listen { listen, grpc, metrics, admin }: &Listen,
     models: &[ReadyModel],
     functions: Vec<ReadyFunction>,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let admin_listen = admin.as_ref().map(ToString::to_string);
-        let ready = Ready { listen: *listen, metrics_listen: *metrics, admin_listen, models, functions };
+        let ready =
+            Ready { listen: *listen, grpc_listen: *grpc, metrics_listen: *metrics, admin_listen, models, functions };
         writeln!(out, "{}", serde_json::to_string(&ready)?)?;
     } else {
         writeln!(out, "listening on http://{listen}")?;
+        if let Some(grpc) = grpc {
+            writeln!(out, "gRPC on {grpc}")?;
+        }
         if let Some(metrics) = metrics {
             writeln!(out, "metrics on http://{metrics}/metrics")?;
         }

@@ -53,6 +53,19 @@ pub enum State {
     Loading,
 }
 
+// === impl State ===
+
+impl State {
+    /// Its name, as Triton has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Ready => "READY",
+            State::Unavailable => "UNAVAILABLE",
+            State::Loading => "LOADING",
+        }
+    }
+}
+
 // === impl Catalog ===
 
 impl Catalog {
