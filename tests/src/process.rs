@@ -22,8 +22,18 @@ fn entries(process: u32, directory: &str) -> usize {
 /// The most memory that it ever had resident, in bytes.
 #[must_use]
 pub fn peak_resident_bytes(process: u32) -> u64 {
+    status_bytes(process, "VmHWM:")
+}
+
+/// The memory that it has resident, in bytes.
+#[must_use]
+pub fn resident_bytes(process: u32) -> u64 {
+    status_bytes(process, "VmRSS:")
+}
+
+fn status_bytes(process: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     kilobytes(line)
 }
 

@@ -38,6 +38,21 @@ pub fn command() -> Command {
     command
 }
 
+/// The same command, run by a shell that does this first.
+#[must_use]
+pub fn command_after(script: &str) -> Command {
+    let plain = command();
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!(r#"{script}; exec "$0" "$@""#)]).arg(plain.get_program()).stdin(Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// Runs the command with these arguments.
 pub fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
     Run::of(command().args(arguments))

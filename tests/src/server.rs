@@ -54,7 +54,11 @@ impl Serve {
 
     /// Serves on a certain address.
     pub fn on<P: AsRef<OsStr>>(address: &str, paths: impl IntoIterator<Item = P>) -> Serve {
-        let mut command = samara::command();
+        Serve::by(samara::command(), address, paths)
+    }
+
+    /// Serves by something that runs the command in its own way: a shell that sets limits first, say.
+    pub fn by<P: AsRef<OsStr>>(mut command: Command, address: &str, paths: impl IntoIterator<Item = P>) -> Serve {
         command.args(["serve", "--listen", address]).args(paths);
         Serve { command }
     }

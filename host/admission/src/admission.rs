@@ -149,6 +149,12 @@ impl<T> Admission<T> {
         !self.lock().scheduler.is_wanted(Instant::now())
     }
 
+    /// Whether nothing waits and nothing runs.
+    pub fn is_quiet(&self) -> bool {
+        let state = self.lock();
+        state.scheduler.waiting() == 0 && state.scheduler.running() == 0
+    }
+
     /// How long a request of a lane would wait that came now.
     pub fn expected_wait(&self, lane: LaneId) -> Duration {
         self.lock().scheduler.expected_wait(Instant::now(), lane)

@@ -266,6 +266,12 @@ impl<T> Scheduler<T> {
         self.waiting
     }
 
+    /// How many requests run, over all lanes.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// How long a request of a lane would wait that came now; zero where it would run at once.
     #[must_use]
     pub fn expected_wait(&self, now: Instant, lane: LaneId) -> Duration {

@@ -10,6 +10,7 @@ mod log;
 mod model;
 mod npy;
 mod options;
+mod sockets;
 mod template;
 
 use std::process::ExitCode;

@@ -58,6 +58,18 @@ pub struct NodeSettings {
     /// The most memory that an instance may have, in MiB [default: 1024].
     #[arg(long, env = "SAMARA_MEMORY_MIB", hide_env_values = true, value_name = "MIB")]
     pub memory_mib: Option<Bounded<1, 4096>>,
+    /// Unmap a model that nobody has asked for so long, in milliseconds: its next request maps it again. Models are then mapped
+    /// when they are first asked for [default: never].
+    #[arg(long, env = "SAMARA_IDLE_TTL_MS", hide_env_values = true, value_name = "MS")]
+    pub idle_ttl_ms: Option<Milliseconds>,
+    /// The most memory that machine code and weights of all models may take that are mapped, in MiB: above it, the model that was
+    /// used least recently is unmapped [default: no limit].
+    #[arg(long, env = "SAMARA_MEMORY_BUDGET_MIB", hide_env_values = true, value_name = "MIB")]
+    pub memory_budget_mib: Option<Bounded<1, 16_777_216>>,
+    /// End the process when nobody has been served for so long, in milliseconds: for socket activation, which starts it again
+    /// when somebody connects [default: never].
+    #[arg(long, env = "SAMARA_EXIT_WHEN_IDLE_MS", hide_env_values = true, value_name = "MS")]
+    pub exit_when_idle_ms: Option<Milliseconds>,
     /// The largest body of a request, or message over gRPC, in MiB [default: 64].
     #[arg(long, env = "SAMARA_MAX_BODY_MIB", hide_env_values = true, value_name = "MIB")]
     pub max_body_mib: Option<Bounded<1, 4096>>,
@@ -158,6 +170,12 @@ pub struct Node {
     pub instances: u32,
     /// Bytes of memory of an instance.
     pub memory_bytes: usize,
+    /// How long a model may be idle before it is unmapped.
+    pub idle_ttl: Option<Duration>,
+    /// Bytes that models which are mapped may take.
+    pub memory_budget: Option<u64>,
+    /// How long nobody has to be served for the process to end.
+    pub exit_when_idle: Option<Duration>,
     /// Bytes of a body.
     pub max_body_bytes: u64,
     /// Elements of a tensor.
@@ -229,6 +247,9 @@ impl NodeSettings {
             deadline_ms: self.deadline_ms.or(below.deadline_ms),
             instances: self.instances.or(below.instances),
             memory_mib: self.memory_mib.or(below.memory_mib),
+            idle_ttl_ms: self.idle_ttl_ms.or(below.idle_ttl_ms),
+            memory_budget_mib: self.memory_budget_mib.or(below.memory_budget_mib),
+            exit_when_idle_ms: self.exit_when_idle_ms.or(below.exit_when_idle_ms),
             max_body_mib: self.max_body_mib.or(below.max_body_mib),
             max_elements: self.max_elements.or(below.max_elements),
             max_header_kib: self.max_header_kib.or(below.max_header_kib),
@@ -287,6 +308,9 @@ impl NodeSettings {
             deadline: milliseconds(self.deadline_ms, 10_000),
             instances: u32::try_from(self.instances.map_or(64, Bounded::get)).unwrap_or(u32::MAX),
             memory_bytes: saturating(self.memory_mib.map_or(1024, Bounded::get) << 20),
+            idle_ttl: self.idle_ttl_ms.map(|time| Duration::from_millis(time.get())),
+            memory_budget: self.memory_budget_mib.map(|budget| budget.get() << 20),
+            exit_when_idle: self.exit_when_idle_ms.map(|time| Duration::from_millis(time.get())),
             max_body_bytes: self.max_body_mib.map_or(64, Bounded::get) << 20,
             max_elements: self.max_elements.map_or(16 << 20, Bounded::get),
             max_header_bytes: saturating(self.max_header_kib.map_or(32, Bounded::get) << 10),

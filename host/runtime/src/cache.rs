@@ -93,6 +93,11 @@ impl CodeKey {
         CodeKey(format!("{}-{:016x}", hex(&Sha256::digest(content)), compatibility(engine)))
     }
 
+    /// Whether `engine` has made the code, or one that it agrees with.
+    fn is_for(&self, engine: &Engine) -> bool {
+        self.0.ends_with(&format!("-{:016x}", compatibility(engine)))
+    }
+
     /// The key of all single functions that `engine` has compiled.
     pub(crate) fn of_functions(engine: &Engine) -> CodeKey {
         CodeKey(format!("{:016x}", compatibility(engine)))
@@ -129,11 +134,16 @@ impl CodeCache {
         &self.directory
     }
 
-    /// The key of the file at `path`, where it is known and the file has this identity still.
-    pub(crate) fn key_of_file(&self, path: &Path, identity: &Identity) -> Option<CodeKey> {
+    /// The key of the code that `engine` makes of the file at `path`, where it is known and the file has this identity still.
+    pub(crate) fn key_of_file(&self, engine: &Engine, path: &Path, identity: &Identity) -> Option<CodeKey> {
         let path = fs::canonicalize(path).ok()?;
         let record: FileRecord = read_json(&self.file_record(&path))?;
-        (record.path == path && record.identity == *identity).then_some(record.key)
+        (record.path == path && record.identity == *identity && record.key.is_for(engine)).then_some(record.key)
+    }
+
+    /// What model the code with this key is, if it is here and whole.
+    pub(crate) fn about(&self, key: &CodeKey) -> Option<About> {
+        self.verified(key, &self.code(key))?
     }
 
     /// Notes the key of the file at `path`, as long as it has this identity.

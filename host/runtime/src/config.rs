@@ -102,7 +102,7 @@ impl Config {
             .total_tables(instances.saturating_mul(TABLES))
             .max_tables_per_component(TABLES)
             .table_elements(TABLE_ELEMENTS)
-            .max_memory_size(1 << 32)
+            .max_memory_size(MEMORY_BYTES)
             .max_component_instance_size(1 << 20)
             .max_core_instance_size(4 << 20)
             .linear_memory_keep_resident(self.keep_resident_bytes)
@@ -118,6 +118,8 @@ impl Config {
     }
 }
 
+/// What a slot has room for.
+pub(crate) const MEMORY_BYTES: usize = 1 << 32;
 const CORE_INSTANCES: u32 = 4;
 const TABLES: u32 = 2;
 const TABLE_ELEMENTS: usize = 32 << 10;

@@ -18,6 +18,7 @@ mod instance;
 mod memory_limit;
 mod model;
 mod shared_models;
+mod slots;
 
 pub use cache::{About, CacheError, CodeCache, CodeKey, hex};
 pub use config::{Config, Limits};
@@ -29,6 +30,7 @@ pub use incremental::FunctionCache;
 pub use instance::Instance;
 pub use memory_limit::MemoryLimit;
 pub use model::{CodeOrigin, Model};
+pub use slots::trim_heap;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +87,12 @@ impl Runtime {
     /// model, the graph beside the file, unless one of that name is registered.
     pub fn load(&self, path: &Path) -> Result<Model, LoadError> {
         Model::from_file(self, path)
+    }
+
+    /// What is known of the component in the file at `path` without its being read or its machine code mapped; `None` where the
+    /// code cache does not have it.
+    pub fn about(&self, path: &Path) -> Option<About> {
+        Model::about(self, path)
     }
 
     /// Loads a component from its bytes, from the code cache where that has it. A graph that it asks for has to be

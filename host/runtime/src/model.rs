@@ -16,7 +16,7 @@ use crate::cache::{About, CodeKey};
 use crate::graph::graph_of;
 use crate::guest::{self, Guest};
 use crate::identity::Identity;
-use crate::{Cancellation, InferError, Instance, LoadError, Runtime, Shared};
+use crate::{Cancellation, InferError, Instance, LoadError, Runtime, Shared, slots};
 
 /// A model that instances can be made of. Cloning it is cheap.
 #[derive(Clone)]
@@ -49,12 +49,20 @@ pub enum CodeOrigin {
 const NN: &str = "wasi:nn/";
 
 impl Model {
+    /// What is known of the component in the file at `path` without its being read or its machine code mapped: what the code
+    /// cache has noted of both.
+    pub(crate) fn about(runtime: &Runtime, path: &Path) -> Option<About> {
+        let cache = runtime.shared.cache.as_ref()?;
+        let key = cache.key_of_file(&runtime.shared.engine, path, &Identity::of(path).ok()?)?;
+        cache.about(&key)
+    }
+
     pub(crate) fn from_file(runtime: &Runtime, path: &Path) -> Result<Model, LoadError> {
         let read = |reason| LoadError::Read { path: path.to_owned(), reason };
         let identity = Identity::of(path).map_err(read)?;
         let cache = runtime.shared.cache.as_ref();
         if let Some(cache) = cache
-            && let Some(key) = cache.key_of_file(path, &identity)
+            && let Some(key) = cache.key_of_file(&runtime.shared.engine, path, &identity)
         {
             if let Some(inner) = runtime.shared.models.get(&key) {
                 return Ok(Model::of(inner));
@@ -204,6 +212,20 @@ impl Model {
     pub fn image(&self) -> Range<usize> {
         let image = self.inner.component.instance_pre().component().image_range();
         image.start.addr()..image.end.addr()
+    }
+
+    /// Bytes that its machine code and memory image take when all of them are resident, and those of its graph.
+    pub fn bytes(&self) -> u64 {
+        let graph = self.inner.graph.as_ref().map_or(0, |graph| graph.info().bytes);
+        self.image().len() as u64 + graph
+    }
+
+    /// Unmaps it, and gives back what the slots of the pool keep of it. Other clones, and instances that exist, keep it mapped
+    /// until they are gone.
+    pub fn unmap(self) {
+        if Arc::strong_count(&self.inner) == 1 {
+            slots::give_back(&self.inner.runtime.shared, self.inner.component.instance_pre());
+        }
     }
 
     /// Makes a fresh instance, whose memory is as it was when the model was compiled.

@@ -21,11 +21,13 @@ use crate::function_call::{self, Call};
 use crate::functions::Function;
 use crate::http::{Reply, Service, problem_details, tensors};
 use crate::inference::{Job, overdue, refused};
+use crate::keeper::Absent;
 use crate::message::Message;
 use crate::pending::{Answer, Patience, Pending};
 use crate::repository::Served;
+use crate::residency::Lease;
 use crate::statistics::ModelLimit;
-use crate::workers::Work;
+use crate::workers::{self, Work};
 
 /// An answer that can be told of.
 pub trait Told {
@@ -113,11 +115,13 @@ impl Service {
         let (mut patience, limits) = self.patience(&served.terms, waits);
         let batching = served.batching();
         patience.tells_deadline = batching.is_some();
+        let lease = self.lease(served, accepted, patience.deadline).await?;
         let (reply, answer) = oneshot::channel();
         let (deadline, cancellation) = (patience.deadline, Cancellation::default());
         let pending = cancellation.clone();
         let job = Job {
             served: Arc::clone(served),
+            lease: Arc::new(lease),
             message: Arc::new(message),
             accepted,
             deadline,
@@ -136,7 +140,10 @@ impl Service {
         };
         let lane = lane(&served.lane)?;
         let ticket = self.workers.submit(lane, accepted + deadline, Work::Infer(Box::new(job)));
-        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, accepted);
+        // How long it has waited for the model to be mapped is no time in the queue.
+        let (queued, left) = (Instant::now(), deadline.saturating_sub(accepted.elapsed()));
+        let patience = Patience { deadline: left, ..patience };
+        let pending = Pending::new(&self.workers, ticket.map_err(|refusal| refuse(&refusal))?, pending, queued);
         match pending.answer(answer, patience).await {
             Answer::Given(response) => response,
             Answer::Refused(refusal) => {
@@ -149,6 +156,34 @@ impl Service {
             }
             Answer::Lost => Err(Error::Internal("the inference was lost".to_owned())),
         }
+    }
+
+    /// The model, mapped, and kept so.
+    async fn lease(&self, served: &Arc<Served>, accepted: Instant, deadline: Duration) -> Result<Lease, Error> {
+        let counters = &served.counters;
+        let most = served.terms.load().queue.unwrap_or(self.config().queue);
+        let waiting = served.model.waiting();
+        if waiting >= most {
+            counters.hit(ModelLimit::Queue);
+            counters.fail.add(accepted.elapsed());
+            return Err(refused(&Refusal::QueueFull { waiting, retry_after: Duration::ZERO }, deadline));
+        }
+        self.keeper.wake(served, accepted + deadline).await.map_err(|absent| {
+            counters.fail.add(accepted.elapsed());
+            match absent {
+                Absent::Overdue => {
+                    counters.hit(ModelLimit::Deadline);
+                    let deadline = deadline.as_millis();
+                    let message =
+                        format!("the request's deadline of {deadline} ms has passed before the model was mapped");
+                    Error::DeadlineExceeded(message)
+                }
+                Absent::Failed(reason) => Error::Unavailable {
+                    message: format!("model {:?} cannot be mapped: {reason}", served.model.metadata().name),
+                    retry_after: workers::RETRY_AFTER,
+                },
+            }
+        })
     }
 
     pub(crate) async fn call(

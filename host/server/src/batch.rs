@@ -175,7 +175,7 @@ impl<'a> Batch<'a> {
         context: &Context,
     ) -> Result<Vec<OutputTensor<'static>>, InferError> {
         let Some(first) = self.members.first() else { return Err(InferError::Cancelled) };
-        let served = Arc::clone(&first.job.served);
+        let (served, lease) = (Arc::clone(&first.job.served), Arc::clone(&first.job.lease));
         let model = served.metadata();
         let wanted = first.request.plan.outputs.iter();
         let names: Vec<&str> = wanted.map(|output| model.outputs[output.index].name.as_str()).collect();
@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
         let _place = context.places.take()?;
         let requests: Vec<&InferRequest<'a>> = self.members.iter().map(|member| &member.request).collect();
         let inputs = stack::stack(&requests);
-        let (instance, made) = Counted::ready(instance, &served, remaining, &cancellation)?;
+        let (instance, made) = Counted::ready(instance, &served, &lease, remaining, &cancellation)?;
         let ready = Instant::now();
         let outputs = instance.infer(&served, &inputs, &names, remaining, &cancellation)?;
         let inferred = Instant::now();

@@ -29,6 +29,12 @@ pub struct Config {
     pub queue_deadline: Option<Duration>,
     /// How long an inference may take, its time in the queue included.
     pub deadline: Duration,
+    /// How long a model may be idle before it is unmapped; absent for as long as it likes.
+    pub idle_ttl: Option<Duration>,
+    /// Bytes that models which are mapped may take, before those used least recently are unmapped; absent for no limit.
+    pub memory_budget: Option<u64>,
+    /// How long nobody has to be served for the server to end; absent for a server that does not.
+    pub exit_when_idle: Option<Duration>,
     /// What a request may hold.
     pub request: Limits,
     /// Bytes of a request's line and headers.
@@ -70,6 +76,8 @@ pub struct Terms {
     pub sticky: Option<HeaderName>,
     /// How requests of several clients run together in one instance; absent where each has one of its own. Not for functions.
     pub batching: Option<Batching>,
+    /// How long it may be idle before it is unmapped. Functions stay mapped.
+    pub idle_ttl: Option<Duration>,
 }
 
 impl Terms {
@@ -104,6 +112,9 @@ impl Default for Config {
             queue: 256,
             queue_deadline: None,
             deadline: Duration::from_secs(10),
+            idle_ttl: None,
+            memory_budget: None,
+            exit_when_idle: None,
             request: Limits::default(),
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -17,6 +17,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Config;
+use crate::activity::Busy;
 use crate::http::Service;
 use crate::linger::Lingering;
 
@@ -58,7 +59,9 @@ pub async fn serve<F, A, B>(
             },
             () = &mut stop => break,
         };
-        tokio::spawn(hold(stream, Arc::clone(&service), protocol, answer.clone(), graceful.watcher()));
+        // Before anything else can find that nobody is served.
+        let about_to = service.activity.begin();
+        tokio::spawn(hold(stream, Arc::clone(&service), about_to, protocol, answer.clone(), graceful.watcher()));
     }
     drop(listener);
     service.workers.admission.drain();
@@ -93,8 +96,14 @@ const HEADER_SLACK_BYTES: usize = 64 << 10;
 const FORGOTTEN_BYTES: u64 = 16 << 20;
 
 /// Answers the requests of one connection.
-async fn hold<F, A, B>(stream: TcpStream, service: Arc<Service>, protocol: Protocol, answer: F, watcher: Watcher)
-where
+async fn hold<F, A, B>(
+    stream: TcpStream,
+    service: Arc<Service>,
+    about_to: Busy,
+    protocol: Protocol,
+    answer: F,
+    watcher: Watcher,
+) where
     F: Fn(Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Body + Send + 'static,
@@ -106,12 +115,16 @@ where
     // Those that hold now hold for this connection.
     let config = service.config();
     let began = Arc::new(AtomicBool::new(false));
+    // Whoever has connected is about to ask, until the first request is there.
+    let about_to = Mutex::new(Some(about_to));
     let unread = Arc::new(AtomicBool::new(false));
     let stream = Lingering::new(stream, Arc::clone(&unread), config.request.max_body_bytes.max(FORGOTTEN_BYTES));
     let answer = service_fn({
-        let began = Arc::clone(&began);
+        let (began, service) = (Arc::clone(&began), Arc::clone(&service));
         move |request| {
             began.store(true, Ordering::Relaxed);
+            let busy = service.activity.begin();
+            drop(about_to.lock().unwrap_or_else(PoisonError::into_inner).take());
             let (reply, unread) = (answer(request), Arc::clone(&unread));
             async move {
                 let reply = reply.await;
@@ -119,6 +132,7 @@ where
                 if reply.headers().contains_key(CONNECTION) {
                     unread.store(true, Ordering::Relaxed);
                 }
+                drop(busy);
                 Ok::<_, Infallible>(reply)
             }
         }

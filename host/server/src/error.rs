@@ -46,6 +46,9 @@ pub enum ServeError {
         /// The file.
         path: PathBuf,
     },
+    /// A socket that was open before cannot be used.
+    #[error("cannot use the socket that was passed: {0}")]
+    Socket(io::Error),
     /// The address that was bound cannot be told.
     #[error("cannot tell the server's address: {0}")]
     Address(io::Error),

@@ -19,10 +19,12 @@ use samara_protocol::{Error, InferResponse, Route};
 use samara_telemetry::{Metrics, RequestId, Tracer};
 use tokio::sync::Notify;
 
+use crate::activity::Activity;
 use crate::admin;
 use crate::body;
 use crate::functions::{Function, FunctionRoute, Functions};
 use crate::graphs::Described;
+use crate::keeper::Keeper;
 use crate::message::INFERENCE_HEADER_CONTENT_LENGTH;
 use crate::repository::{Observer, Served, State};
 use crate::statistics::{ModelCounters, ServerCounters};
@@ -37,6 +39,8 @@ pub struct Service {
     pub(crate) functions: Functions,
     graphs: Arc<Registry>,
     pub(crate) workers: Workers,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Option<Tracer>,
     /// Told when the configuration has changed.
@@ -69,6 +73,7 @@ impl Service {
         workers: Workers,
         tracer: Option<Tracer>,
     ) -> Service {
+        let keeper = Arc::new(Keeper::new(&config, workers.ready.clone()));
         let service = Service {
             config: ArcSwap::from_pointee(config),
             counters: ServerCounters::default(),
@@ -76,6 +81,8 @@ impl Service {
             functions,
             graphs,
             workers,
+            keeper,
+            activity: Activity::new(),
             metrics: Metrics::new(),
             tracer,
             changed: Notify::new(),
@@ -124,8 +131,10 @@ impl Service {
                 admission.set_lane(*lane, terms.load().lane(&config));
             }
         }
+        self.keeper.set_up(&config);
         self.config.store(Arc::new(config));
         self.changed.notify_one();
+        self.activity.changed();
         Ok(())
     }
 
@@ -137,6 +146,11 @@ impl Service {
         let functions = self.functions.iter().map(|function| function.terms.load().deadline);
         let deadline = models.chain(functions).flatten().fold(config.deadline, Duration::max);
         config.body_timeout + deadline * 2
+    }
+
+    /// Waits until nobody has been served for as long as the configuration says; says how long that is.
+    pub async fn quiet(&self) -> Duration {
+        self.activity.quiet(|| self.config().exit_when_idle, || !self.workers.admission.is_quiet()).await
     }
 
     /// Answers a request.
@@ -183,7 +197,7 @@ impl Service {
                             let reply = self.infer(&served, tags, head.headers, body).await;
                             reply.unwrap_or_else(|error| refuse(&error, version))
                         };
-                        return self.tell(served.series.get(), began, id, None, head, infer).await;
+                        return self.tell(Some(served.series(&self.metrics)), began, id, None, head, infer).await;
                     }
                     Err(error) => Err(error),
                 }

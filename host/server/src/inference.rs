@@ -14,12 +14,15 @@ use crate::batch::Ended;
 use crate::deadline;
 use crate::message::Message;
 use crate::repository::Served;
+use crate::residency::Lease;
 use crate::statistics::ModelLimit;
 use crate::workers::{Context, RETRY_AFTER, Work};
 
 /// An inference that was asked for.
 pub struct Job {
     pub served: Arc<Served>,
+    /// Keeps it mapped.
+    pub lease: Arc<Lease>,
     pub message: Arc<Message>,
     pub accepted: Instant,
     /// How long it may take, its time in the queue included.
@@ -147,7 +150,7 @@ impl Job {
         let _place = context.places.take().map_err(|error| self.explain(error))?;
         let names: Vec<&str> =
             request.plan.outputs.iter().map(|output| model.outputs[output.index].name.as_str()).collect();
-        let ready = Counted::ready(instance, &self.served, remaining, &self.cancellation);
+        let ready = Counted::ready(instance, &self.served, &self.lease, remaining, &self.cancellation);
         let (instance, made) = ready.map_err(|error| self.explain(overdue(error)))?;
         if let Some((began, ended)) = made {
             stages.note(Stage::Instantiate, began, ended);
@@ -202,6 +205,7 @@ impl Counted {
     pub fn ready<'i>(
         ready: &'i mut Option<Counted>,
         served: &Served,
+        lease: &Lease,
         deadline: Duration,
         cancellation: &Cancellation,
     ) -> Result<(&'i mut Counted, Option<Making>), InferError> {
@@ -209,7 +213,7 @@ impl Counted {
             return Ok((instance, None));
         }
         let began = Instant::now();
-        let fresh = served.model.instantiate_within(deadline, cancellation)?;
+        let fresh = lease.model().instantiate_within(deadline, cancellation)?;
         let ended = Instant::now();
         cold(served, ColdStep::Instantiate, ended - began);
         Ok((ready.insert(Counted::new(fresh, served)), Some((began, ended))))

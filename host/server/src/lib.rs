@@ -5,12 +5,13 @@
 //! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
 //! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
 //! fresh instance, encode, hand the reply over, and only then reset the instance. `batch` is the same for several at once. `function_call` is the same for a
-//! function, which gets the request as it came. `repository` knows the models and has them come and go, `admin` takes the calls that ask for that, `functions` the functions and their
+//! function, which gets the request as it came. `repository` knows the models and has them come and go, `admin` takes the calls that ask for that, `residency` says whether one is mapped, `keeper` maps and unmaps them, `ready` has the instances that wait for a request, `activity` tells whether anybody is served at all, `functions` the functions and their
 //! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, `scrape` tells that to Prometheus where it asks elsewhere, and `control`
 //! changes what holds for them while the server runs.
 
 #![forbid(unsafe_code)]
 
+mod activity;
 mod admin;
 mod ask;
 mod batch;
@@ -26,12 +27,16 @@ mod graphs;
 mod grpc;
 mod http;
 mod inference;
+mod keeper;
 mod linger;
 mod message;
 mod pending;
 mod places;
+mod ready;
 mod repository;
+mod residency;
 mod scrape;
+mod sockets;
 mod statistics;
 mod workers;
 
@@ -41,8 +46,10 @@ pub use control::Control;
 pub use error::ServeError;
 pub use functions::{Function, FunctionRoute, Functions, InvalidRoute};
 pub use hyper::header::HeaderName;
-pub use repository::{InvalidSplit, Repository, Served, Split};
+pub use repository::{AtStart, InvalidSplit, Repository, Served, Split};
+pub use residency::Residency;
 pub use samara_admission::Batching;
+pub use sockets::Sockets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,9 +74,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and starts the workers. `graphs` are those that models and functions have the host run.
+    /// Binds the address, unless it has been bound, and starts the workers. `graphs` are those that models and functions have the host run.
     pub async fn bind(
         config: Config,
+        sockets: Sockets,
         repository: Repository,
         functions: Functions,
         graphs: Arc<Registry>,
@@ -80,14 +88,19 @@ impl Server {
             return Err(ServeError::MetricsRoute { name: function.name.clone() });
         }
         let tracer = config.traces.as_ref().map(|traces| Tracer::new(traces, Handle::current())).transpose()?;
-        let listener = bind(config.listen, "--listen").await?;
-        let metrics = match metrics_at {
-            Some(address) => Some(bind(address, "--metrics-listen").await?),
-            None => None,
+        let listener = match sockets.http {
+            Some(socket) => sockets::adopt(socket)?,
+            None => bind(config.listen, "--listen").await?,
         };
-        let grpc = match config.grpc_listen {
-            Some(address) => Some(bind(address, "--grpc-listen").await?),
-            None => None,
+        let metrics = match (sockets.metrics, metrics_at) {
+            (Some(socket), _) => Some(sockets::adopt(socket)?),
+            (None, Some(address)) => Some(bind(address, "--metrics-listen").await?),
+            (None, None) => None,
+        };
+        let grpc = match (sockets.grpc, config.grpc_listen) {
+            (Some(socket), _) => Some(sockets::adopt(socket)?),
+            (None, Some(address)) => Some(bind(address, "--grpc-listen").await?),
+            (None, None) => None,
         };
         admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
         let admin = match &config.admin_listen {
@@ -124,15 +137,20 @@ impl Server {
         Control::new(Arc::clone(&self.service))
     }
 
-    /// Serves until `stop` is ready, then finishes what has begun, for no longer than a request may take.
+    /// Serves until `stop` is ready, or nobody has been served for as long as the configuration says, then finishes what has
+    /// begun, for no longer than a request may take.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let metrics = self.metrics.map(|listener| tokio::spawn(scrape::serve(listener, Arc::clone(&self.service))));
         let admin = self.admin.map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&self.service))));
         let watch = tokio::spawn(repository::watch(Arc::clone(&self.service)));
+        let keeper = tokio::spawn(Arc::clone(&self.service.keeper).run());
         let service = Arc::clone(&self.service);
         let (stopping, stopped) = tokio::sync::watch::channel(false);
         let stop = async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                quiet = service.quiet() => tracing::info!(?quiet, "nobody has asked anything: the server ends"),
+            }
             tracing::info!("stopping: no new connections, what runs is finished");
             stopping.send_replace(true);
         };
@@ -159,7 +177,7 @@ impl Server {
                 tokio::join!(http, grpc);
             }
         }
-        for task in [metrics, admin, Some(watch)].into_iter().flatten() {
+        for task in [metrics, admin, Some(watch), Some(keeper)].into_iter().flatten() {
             task.abort();
             // What it holds is let go by now: a socket's file, for one.
             let _ = task.await;

@@ -28,7 +28,7 @@ pub use watch::watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -37,12 +37,13 @@ use hyper::HeaderMap;
 use samara_admission::{Batching, LaneId};
 use samara_protocol::repository::DynamicBatching;
 use samara_protocol::{Error, ModelMetadata};
-use samara_runtime::{Identity, Model, Runtime};
-use samara_telemetry::{ColdStep, Series, Subject};
+use samara_runtime::{CodeOrigin, Identity, Runtime};
+use samara_telemetry::{ColdStep, Metrics, Series, Subject};
 
 use self::records::Records;
 use self::version::compare_versions;
 use crate::batch::{self, BatchTimes};
+use crate::residency::Residency;
 use crate::statistics::ModelCounters;
 use crate::{ServeError, Terms};
 
@@ -52,6 +53,7 @@ pub struct Repository {
     /// Absent where there are no models and never will be.
     runtime: Option<Runtime>,
     paths: Vec<PathBuf>,
+    at_start: AtStart,
     /// What requests see.
     catalog: ArcSwap<Catalog>,
     records: Mutex<Records>,
@@ -59,21 +61,34 @@ pub struct Repository {
     turn: Mutex<()>,
 }
 
+/// What is done with models before the server starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtStart {
+    /// They are mapped.
+    #[default]
+    Mapped,
+    /// They are registered, and mapped when they are asked for. One whose machine code is not in the cache is loaded once, so that
+    /// it is, and so that it is known to work.
+    Registered,
+}
+
 /// A model, and what has happened to it.
 pub struct Served {
-    /// The model.
-    pub model: Model,
+    /// The model, mapped or not.
+    pub model: Residency,
     /// The file that it came from.
     pub path: PathBuf,
     pub(crate) terms: ArcSwap<Terms>,
     /// Where its requests wait; set when the server starts.
     pub(crate) lane: OnceLock<LaneId>,
-    /// What is measured of its requests; set when the server starts.
+    /// What is measured of its requests; set when it is first mapped or asked.
     pub(crate) series: OnceLock<Series>,
-    /// How its machine code came to be there, and how long that took.
-    pub(crate) loaded: (ColdStep, Duration),
-    /// Whether an instance has been made for a request, and whether one has been answered.
+    /// How its machine code came to be there when it was loaded, and how long that took; absent where it is registered only.
+    pub(crate) loaded: Option<(ColdStep, Duration)>,
+    /// Whether an instance has been made for a request, and whether one has been answered, since it was mapped.
     pub(crate) warm: [AtomicBool; 2],
+    /// Whether the log has it that this model alone is more than may be mapped.
+    pub(crate) over_budget: AtomicBool,
     /// Its version's, which outlive it.
     pub(crate) counters: Arc<ModelCounters>,
 }
@@ -109,6 +124,54 @@ impl Served {
     pub(crate) fn subject(&self) -> Subject {
         let metadata = self.metadata();
         Subject::Model { name: metadata.name.clone(), version: metadata.version.clone() }
+    }
+
+    /// What is measured of its requests.
+    pub(crate) fn series(&self, metrics: &Metrics) -> &Series {
+        self.series.get_or_init(|| metrics.series(&self.subject()))
+    }
+
+    /// Notes that it has been mapped, and how long that took.
+    pub(crate) fn note_mapped(&self, origin: CodeOrigin, time: Duration) {
+        let metadata = self.metadata();
+        match origin {
+            CodeOrigin::Cache => tracing::debug!(model = metadata.name, version = metadata.version, ?time, "mapped"),
+            // It takes long, and should not have been necessary.
+            CodeOrigin::Compiled(_) => {
+                tracing::info!(
+                    model = metadata.name,
+                    version = metadata.version,
+                    ?time,
+                    "mapped, and compiled for that"
+                );
+            }
+        }
+        if let Some(series) = self.series.get() {
+            series.measure_cold(step(origin), time);
+        }
+    }
+
+    /// Notes that it has been unmapped: what comes next is a cold start.
+    pub(crate) fn note_unmapped(&self) {
+        for step in &self.warm {
+            step.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Says, once, that it is served although it alone is more than may be mapped.
+    pub(crate) fn warn_of_budget(&self, budget: u64) {
+        if !self.over_budget.swap(true, Ordering::Relaxed) {
+            let model = &self.metadata().name;
+            tracing::warn!(model, budget_mib = budget >> 20, "the model alone takes more than the memory budget");
+        }
+    }
+}
+
+/// The step of a cold start that machine code comes by.
+fn step(origin: CodeOrigin) -> ColdStep {
+    match origin {
+        CodeOrigin::Cache => ColdStep::Map,
+        CodeOrigin::Compiled(_) => ColdStep::Compile,
     }
 }
 

@@ -11,10 +11,15 @@ use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use samara_protocol::Error;
+use samara_runtime::trim_heap;
 use samara_telemetry::{Resident, Subject, process_open_files, process_resident_bytes};
 use tokio::net::TcpListener;
 
 use crate::http::{METRICS_PATH, Reply, Service, json, refuse};
+use crate::repository::Served;
+
+/// From how many bytes on the memory in which metrics are put together is given back.
+const LARGE: usize = 1 << 20;
 
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +66,15 @@ impl Service {
         }
         // It reads what the kernel has mapped, which can take some milliseconds.
         let service = Arc::clone(self);
-        let text = tokio::task::spawn_blocking(move || service.metrics_text()).await;
+        let text = tokio::task::spawn_blocking(move || {
+            let text = service.metrics_text();
+            // What was put together for it is several times as large, and not needed again for a while.
+            if text.len() > LARGE {
+                trim_heap();
+            }
+            text
+        });
+        let text = text.await;
         let text = text.map_err(|error| Error::Internal(format!("the metrics were lost: {error}")))?;
         let mut reply = json(text.into_bytes());
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
@@ -77,18 +90,23 @@ impl Service {
                 scrape.limit(None, limit, count);
             }
             let catalog = self.repository.catalog();
-            for served in catalog.models() {
+            scrape.models(catalog.models().count(), self.keeper.mapped().len());
+            for (reason, count) in self.keeper.evictions() {
+                scrape.evictions(reason, count);
+            }
+            // What has never been asked has nothing to tell.
+            let known = |served: &Arc<Served>| served.series.get().is_some();
+            for served in catalog.models().filter(|served| known(served)) {
                 let (subject, metadata) = (served.subject(), served.metadata());
                 for (limit, count) in served.counters.limits() {
                     scrape.limit(Some(&subject), limit, count);
                 }
                 scrape.triton(&metadata.name, &metadata.version, served.counters.triton());
-                if let Some(bytes) = resident.at(served.model.image().start) {
-                    scrape.resident(&metadata.name, &metadata.version, bytes);
-                }
+                let bytes = served.model.if_mapped().and_then(|model| resident.at(model.image().start));
+                scrape.resident(&metadata.name, &metadata.version, bytes.unwrap_or(0));
             }
             // A model's versions share a queue.
-            for versions in catalog.by_model() {
+            for versions in catalog.by_model().filter(|versions| versions.all().any(known)) {
                 let Some(newest) = versions.all().next_back() else { continue };
                 scrape.versions(&newest.metadata().name, versions.all().count());
                 if let Some(lane) = newest.lane.get() {

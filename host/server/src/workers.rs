@@ -15,7 +15,9 @@ use crate::batch::{self, Ended};
 use crate::function_call::Call;
 use crate::inference::{Counted, Job, Outcome};
 use crate::places::Places;
+use crate::ready::{Place, Ready};
 use crate::repository::Served;
+use crate::residency::Lease;
 
 /// When a client that found no memory or no instance may try again, in seconds.
 pub const RETRY_AFTER: u32 = 1;
@@ -23,6 +25,8 @@ pub const RETRY_AFTER: u32 = 1;
 /// The threads that run inferences and calls, and what waits for them.
 pub struct Workers {
     pub admission: Arc<Admission<Work>>,
+    /// The instances that are ready.
+    pub ready: Ready,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -47,14 +51,17 @@ impl Workers {
         let limits = NodeLimits { workers: config.workers, queue: config.queue };
         let admission = Arc::new(Admission::new(limits));
         let places = Arc::new(Places::new(config.instances));
-        let threads = (0..config.workers.get())
-            .map(|index| {
+        let ready = Ready::new(config.workers.get());
+        let threads = ready
+            .places()
+            .enumerate()
+            .map(|(index, ready)| {
                 let context = Context { places: Arc::clone(&places), network: Handle::current() };
-                let worker = Worker { admission: Arc::clone(&admission), context };
+                let worker = Worker { admission: Arc::clone(&admission), ready: ready.clone(), context };
                 thread::Builder::new().name(format!("samara-worker-{index}")).spawn(move || worker.run())
             })
             .collect::<io::Result<_>>()?;
-        Ok(Workers { admission, threads })
+        Ok(Workers { admission, ready, threads })
     }
 
     /// Takes work in that has to be done by `deadline`, or refuses it. What loses its place to it is told so.
@@ -99,12 +106,12 @@ impl Work {
 
 struct Worker {
     admission: Arc<Admission<Work>>,
+    ready: Place,
     context: Context,
 }
 
 impl Worker {
     fn run(self) {
-        let mut ready: Option<(Arc<Served>, Counted)> = None;
         // What is done while the permit is there counts as the request's time: its reset, and making the next one ready.
         while let Some((work, permit)) = self.admission.take() {
             let job = match work {
@@ -118,19 +125,20 @@ impl Worker {
                     continue;
                 }
             };
-            let (served, trace) = (Arc::clone(&job.served), job.trace.clone());
-            // An instance of another model would only hold a slot that this one may need.
-            let instance = ready.take().filter(|(model, _)| Arc::ptr_eq(model, &served)).map(|(_, instance)| instance);
+            // The lease ends when the instance that is ready next has its place: from there it can be taken back.
+            let (served, lease, trace) = (Arc::clone(&job.served), Arc::clone(&job.lease), job.trace.clone());
+            let instance = self.ready.take(&served);
             let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| match job.batching {
                 Some(batching) => batch::run(*job, batching, instance, &self.context, &permit),
                 None => job.run(instance, &self.context, &permit),
             }));
             match outcome {
                 Ok(Outcome::Done(instance, stages)) => {
-                    ready = self.make_ready(&served, instance, &mut [(stages, trace)]);
+                    self.make_ready(&served, &lease, instance, &mut [(stages, trace)]);
                 }
-                Ok(Outcome::Batch(instance, mut ended)) => ready = self.make_ready(&served, instance, &mut ended),
-                Ok(Outcome::Abandoned(instance)) => ready = instance.map(|instance| (served, instance)),
+                Ok(Outcome::Batch(instance, mut ended)) => self.make_ready(&served, &lease, instance, &mut ended),
+                Ok(Outcome::Abandoned(Some(instance))) => self.ready.put(served, instance),
+                Ok(Outcome::Abandoned(None)) => {}
                 // The reply's other end notices that nothing will come.
                 Err(_) => tracing::error!(model = served.metadata().name, "a worker panicked"),
             }
@@ -139,12 +147,7 @@ impl Worker {
 
     /// Resets what ran, once the replies are on their way, tells of the requests, and makes the next instance where there is
     /// time for it.
-    fn make_ready(
-        &self,
-        served: &Arc<Served>,
-        instance: Option<Counted>,
-        ended: &mut [Ended],
-    ) -> Option<(Arc<Served>, Counted)> {
+    fn make_ready(&self, served: &Arc<Served>, lease: &Lease, instance: Option<Counted>, ended: &mut [Ended]) {
         if let Some(instance) = instance {
             let began = Instant::now();
             drop(instance);
@@ -159,10 +162,10 @@ impl Worker {
                 trace.add(stages);
             }
         }
-        if !self.admission.is_idle() {
-            return None;
+        if self.admission.is_idle()
+            && let Ok(fresh) = lease.model().instantiate()
+        {
+            self.ready.put(Arc::clone(served), Counted::new(fresh, served));
         }
-        let fresh = served.model.instantiate().ok()?;
-        Some((Arc::clone(served), Counted::new(fresh, served)))
     }
 }

@@ -40,6 +40,8 @@ struct Kept {
     queue_depth: IntGaugeVec,
     in_flight: IntGaugeVec,
     versions: IntGaugeVec,
+    models: IntGaugeVec,
+    evictions: IntCounterVec,
     resident: IntGaugeVec,
     process_resident: IntGauge,
     process_open_files: IntGauge,
@@ -118,6 +120,13 @@ impl Metrics {
             queue_depth: gauges(&registry, names::QUEUE_DEPTH, "Requests that wait for a worker", &SUBJECT),
             in_flight: gauges(&registry, names::IN_FLIGHT, "Requests that run", &SUBJECT),
             versions: gauges(&registry, names::MODEL_VERSIONS, "Versions of a model that are loaded", &SUBJECT[..1]),
+            models: gauges(
+                &registry,
+                names::MODELS,
+                "Models that are served, and those of them that are mapped, each version counted",
+                &["state"],
+            ),
+            evictions: counters(&registry, names::EVICTIONS, "Models that were unmapped, by why", &["reason"]),
             resident: gauges(
                 &registry,
                 names::MODEL_RESIDENT,
@@ -329,6 +338,18 @@ impl Scrape<'_> {
         self.kept.versions.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many models are served, and how many of them are mapped.
+    pub fn models(&mut self, registered: usize, mapped: usize) {
+        for (state, count) in [("registered", registered), ("mapped", mapped)] {
+            self.kept.models.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// How many models have been unmapped for a reason.
+    pub fn evictions(&mut self, reason: &str, count: u64) {
+        set(&self.kept.evictions, &[reason], count);
+    }
+
     /// How much memory of a model is resident.
     pub fn resident(&mut self, name: &str, version: &str, bytes: u64) {
         self.kept.resident.with_label_values(&[name, version]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -402,6 +423,8 @@ mod tests {
         let text = metrics.text(|scrape| {
             scrape.limit(None, "header_bytes", 1);
             scrape.depth(&model(), 3, 1);
+            scrape.models(2, 1);
+            scrape.evictions("idle", 3);
             scrape.resident("m", "2", 4096);
             scrape.versions("m", 2);
             scrape.process(8192, 12);

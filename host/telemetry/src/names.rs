@@ -12,6 +12,8 @@ pub const MODEL_LOADS: &str = "samara_model_loads_total";
 pub const MODEL_VERSIONS: &str = "samara_model_versions";
 pub const BATCH_SIZE: &str = "samara_batch_size";
 pub const BATCH_FAILURES: &str = "samara_batch_failures_total";
+pub const MODELS: &str = "samara_models";
+pub const EVICTIONS: &str = "samara_evictions_total";
 pub const MODEL_RESIDENT: &str = "samara_model_resident_bytes";
 pub const PROCESS_RESIDENT: &str = "process_resident_memory_bytes";
 pub const PROCESS_OPEN_FILES: &str = "process_open_fds";
@@ -28,7 +30,7 @@ pub const NV_PENDING: &str = "nv_inference_pending_request_count";
 
 /// Every metric that there is, by its name. The names that begin with `nv_` are
 /// [Triton's](https://github.com/triton-inference-server/server/blob/main/docs/user_guide/metrics.md), and mean the same.
-pub const METRICS: [&str; 25] = [
+pub const METRICS: [&str; 27] = [
     REQUESTS,
     REQUEST_DURATION,
     STAGE_DURATION,
@@ -41,6 +43,8 @@ pub const METRICS: [&str; 25] = [
     MODEL_VERSIONS,
     BATCH_SIZE,
     BATCH_FAILURES,
+    MODELS,
+    EVICTIONS,
     MODEL_RESIDENT,
     PROCESS_RESIDENT,
     PROCESS_OPEN_FILES,

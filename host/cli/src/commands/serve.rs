@@ -12,14 +12,14 @@ use samara_configuration::{Cache, Configuration, Node, ServeSettings};
 use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
-use samara_server::{AdminListen, Config, Control, Functions, Repository, ServeError, Server, Token};
+use samara_server::{AdminListen, AtStart, Config, Control, Functions, Repository, ServeError, Server, Sockets, Token};
 use samara_telemetry::TraceConfig;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::log::Log;
 use crate::options::ServeOptions;
-use crate::{functions, graphs};
+use crate::{functions, graphs, sockets};
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -57,6 +57,7 @@ struct ReadyModel {
 }
 
 pub fn run(arguments: &ServeOptions) -> Result<()> {
+    let sockets = sockets::from_env()?;
     let configuration = Configuration::load(&arguments.settings)?;
     let node = &configuration.node;
     let log = Log::start(&node.log, node.log_format)?;
@@ -73,18 +74,24 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     let options = samara_nn::Options { ort_dylib: node.ort_dylib.clone(), allow_load: node.nn_load };
     runtime_config.graphs = graphs::load(configuration.graphs.clone(), &options)?;
     let watched = node.repository_poll.is_some();
+    // Who has models unmapped does not want all of them mapped.
+    let at_start =
+        if node.idle_ttl.is_some() || node.memory_budget.is_some() { AtStart::Registered } else { AtStart::Mapped };
+    let load = |paths: &[PathBuf]| -> Result<Repository> {
+        Ok(Repository::load(&Runtime::new(&runtime_config)?, paths, watched, at_start)?)
+    };
     let repository = match &node.paths[..] {
         [] if !configuration.functions.is_empty() => Repository::default(),
         [] => {
             let path = PathBuf::from(".");
-            let repository = Repository::load(&Runtime::new(&runtime_config)?, slice::from_ref(&path), watched)?;
+            let repository = load(slice::from_ref(&path))?;
             // Whoever names nothing means what is there.
             if repository.is_empty() {
                 return Err(ServeError::EmptyDirectory { path }.into());
             }
             repository
         }
-        paths => Repository::load(&Runtime::new(&runtime_config)?, paths, watched)?,
+        paths => load(paths)?,
     };
     repository.set_terms(&configuration.models)?;
     // After the models, whose graphs functions may ask for.
@@ -97,7 +104,7 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments, configuration, config, repository, functions, runtime_config.graphs, log))
+        .block_on(serve(arguments, configuration, config, sockets, repository, functions, runtime_config.graphs, log))
 }
 
 fn config(node: &Node) -> Result<Config> {
@@ -110,6 +117,9 @@ fn config(node: &Node) -> Result<Config> {
     config.queue_deadline = node.queue_deadline;
     config.deadline = node.deadline;
     config.request = Limits::default().with_max_body_bytes(node.max_body_bytes).with_max_elements(node.max_elements);
+    config.idle_ttl = node.idle_ttl;
+    config.memory_budget = node.memory_budget;
+    config.exit_when_idle = node.exit_when_idle;
     config.max_header_bytes = node.max_header_bytes;
     config.header_timeout = node.header_timeout;
     config.body_timeout = node.body_timeout;
@@ -145,6 +155,7 @@ async fn serve(
     arguments: &ServeOptions,
     configuration: Configuration,
     config: Config,
+    sockets: Sockets,
     repository: Repository,
     functions: Functions,
     graphs: Arc<Registry>,
@@ -175,7 +186,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let server = Server::bind(config, repository, functions, graphs).await?;
+    let server = Server::bind(config, sockets, repository, functions, graphs).await?;
     let listen = Listen {
         listen: server.address()?,
         grpc: server.grpc_address()?,

@@ -37,7 +37,7 @@ pub async fn infer(
         let waits = header.into_iter().chain(parameter).min();
         service.run(&served, tags, Message::Grpc(message), waits).await.map(|reply| reply.body)
     };
-    service.tell(served.series.get(), began, &call.id, Some(&model), call.head.clone(), run).await
+    service.tell(Some(served.series(&service.metrics)), began, &call.id, Some(&model), call.head.clone(), run).await
 }
 
 impl Told for Result<Vec<u8>, Error> {

@@ -8,23 +8,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use samara_runtime::{CodeOrigin, Identity, InferError, Model, Runtime};
+use samara_protocol::ModelMetadata;
+use samara_runtime::{Identity, InferError, Model, Runtime};
 use samara_telemetry::ColdStep;
 
 use super::catalog::Entry;
 use super::observer::Observer;
 use super::record::{Key, Look};
 use super::scan::{Place, Scan};
-use super::{Repository, RepositoryError, Served, check_batching, list};
+use super::{AtStart, Repository, RepositoryError, Served, check_batching, list, step};
 use crate::ServeError;
+use crate::residency::Residency;
 
 /// How long a new component may wait for an instance's place, and in which steps.
 const INSTANCE_PATIENCE: (u32, Duration) = (100, Duration::from_millis(20));
 
 /// A component that was made a model of.
 struct Made {
-    model: Model,
-    loaded: (ColdStep, Duration),
+    model: Residency,
+    /// How its machine code came to be there, and how long that took; absent where it was not looked at.
+    loaded: Option<(ColdStep, Duration)>,
     identity: Identity,
 }
 
@@ -50,9 +53,15 @@ impl Repository {
     ///
     /// A path cannot be read; a component that is named itself cannot be loaded, or one is there twice. Where the paths are not
     /// `watched`, nothing can be missing or broken in a directory either; where they are, that may still come right.
-    pub fn load(runtime: &Runtime, paths: &[PathBuf], watched: bool) -> Result<Repository, ServeError> {
+    pub fn load(
+        runtime: &Runtime,
+        paths: &[PathBuf],
+        watched: bool,
+        at_start: AtStart,
+    ) -> Result<Repository, ServeError> {
+        let start = Instant::now();
         let runtime = Some(runtime.clone());
-        let repository = Repository { runtime, paths: paths.to_vec(), ..Repository::default() };
+        let repository = Repository { runtime, paths: paths.to_vec(), at_start, ..Repository::default() };
         let mut scan = Scan::of(paths);
         if let Some((path, reason)) = scan.unreadable.pop() {
             return Err(ServeError::Path { path, reason });
@@ -86,6 +95,9 @@ impl Repository {
             }
         }
         repository.publish(&mut repository.records());
+        if at_start == AtStart::Registered {
+            tracing::info!(models = repository.models().len(), ms = start.elapsed().as_millis(), "registered");
+        }
         Ok(repository)
     }
 
@@ -197,21 +209,26 @@ impl Repository {
             }
             let terms = ArcSwap::from_pointee(terms);
             let counters = records.counters(&key);
-            let (lane, series, warm) = (OnceLock::new(), OnceLock::new(), <[AtomicBool; 2]>::default());
+            let (lane, series, warm, over_budget) =
+                <(OnceLock<_>, OnceLock<_>, [AtomicBool; 2], AtomicBool)>::default();
             let path = path.to_owned();
-            let served = Arc::new(Served { model, path, terms, lane, series, loaded, warm, counters });
+            let is_mapped = model.usage().is_some();
+            // Of many that are registered, those are told of that took long.
+            if let Some((step, time)) = loaded.filter(|(step, _)| is_mapped || *step == ColdStep::Compile) {
+                tracing::info!(
+                    model = metadata.name,
+                    version = metadata.version,
+                    path = %path.display(),
+                    code = if step == ColdStep::Compile { "compiled" } else { "cached" },
+                    ms = time.as_millis(),
+                    "loaded"
+                );
+            }
+            let loaded = loaded.filter(|_| is_mapped);
+            let served = Arc::new(Served { model, path, terms, lane, series, loaded, warm, over_budget, counters });
             if let Some(observer) = observer {
                 observer.loaded(&served);
             }
-            let metadata = served.metadata();
-            tracing::info!(
-                model = metadata.name,
-                version = metadata.version,
-                path = %served.path.display(),
-                code = if loaded.0 == ColdStep::Compile { "compiled" } else { "cached" },
-                ms = loaded.1.as_millis(),
-                "loaded"
-            );
             records.install(&served.path, identity, Arc::clone(&served));
             Ok(())
         });
@@ -238,6 +255,12 @@ impl Repository {
         let Some(runtime) = &self.runtime else { return Err(passing(ServeError::Changing { path: path.to_owned() })) };
         let unreadable = |reason| passing(ServeError::Path { path: path.to_owned(), reason });
         let identity = Identity::of(path).map_err(unreadable)?;
+        if let (false, AtStart::Registered) = (tried, self.at_start)
+            && let Some(metadata) = known(runtime, path)
+        {
+            let model = Residency::registered(runtime, path.to_owned(), named(place, metadata));
+            return Ok(Made { model, loaded: None, identity });
+        }
         let start = Instant::now();
         let made = runtime.load(path).map_err(|reason| ServeError::Load { path: path.to_owned(), reason });
         let made = made.and_then(|model| {
@@ -260,11 +283,14 @@ impl Repository {
             }
             _ => model,
         };
-        let step = match model.origin() {
-            CodeOrigin::Cache => ColdStep::Map,
-            CodeOrigin::Compiled(_) => ColdStep::Compile,
+        let loaded = Some((step(model.origin()), start.elapsed()));
+        let path = path.to_owned();
+        let model = if !tried && self.at_start == AtStart::Registered && model.graph().is_none() {
+            Residency::registered(runtime, path, model.metadata().clone())
+        } else {
+            Residency::mapped(runtime, path, model)
         };
-        Ok(Made { loaded: (step, start.elapsed()), model, identity })
+        Ok(Made { model, loaded, identity })
     }
 
     pub(super) fn check_known(&self, name: &str, version: Option<&str>) -> Result<(), RepositoryError> {
@@ -290,6 +316,21 @@ impl Repository {
 
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of the model in a file, where it need not be mapped for that. Graphs that the host runs are loaded with the model,
+/// as functions may ask for them too.
+fn known(runtime: &Runtime, path: &Path) -> Option<ModelMetadata> {
+    let about = runtime.about(path)?;
+    about.manifest.is_none_or(|manifest| manifest.nn.is_none()).then_some(about.metadata)
+}
+
+/// The same model, as it is served from a place.
+fn named(place: &Place, metadata: ModelMetadata) -> ModelMetadata {
+    match place {
+        Place::Version { name, version } => ModelMetadata { name: name.clone(), version: version.clone(), ..metadata },
+        Place::Named | Place::Flat => metadata,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a model gets when it comes: a lane, and series.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::Served;
 use crate::http::Service;
@@ -8,16 +8,18 @@ use crate::http::Service;
 /// What is told of models that come while the server runs.
 pub trait Observer: Sync {
     /// A model is about to be served.
-    fn loaded(&self, served: &Served);
+    fn loaded(&self, served: &Arc<Served>);
     /// A component could not be loaded; the name of its model, where that is known, or else nothing.
     fn failed(&self, name: &str);
 }
 
 impl Observer for Service {
-    fn loaded(&self, served: &Served) {
-        let series = self.metrics.series(&served.subject());
-        series.measure_cold(served.loaded.0, served.loaded.1);
-        let _ = served.series.set(series);
+    fn loaded(&self, served: &Arc<Served>) {
+        // The series of a model that is only registered are made when it is asked: most of many never are.
+        if let Some((step, time)) = served.loaded {
+            served.series(&self.metrics).measure_cold(step, time);
+            self.keeper.add(served);
+        }
         let name = &served.metadata().name;
         self.metrics.load(name, true);
         // A model's versions share a lane, as they are alternatives to each other.

@@ -1,0 +1,56 @@
+//! The instances that are ready before the request comes for which they are: one for each worker, of the model that it has
+//! run last.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::inference::Counted;
+use crate::repository::Served;
+
+/// The place of each worker for an instance that is ready.
+#[derive(Clone)]
+pub struct Ready(Arc<[Place]>);
+
+/// The place of one worker.
+#[derive(Clone, Default)]
+pub struct Place(Arc<Mutex<Option<(Arc<Served>, Counted)>>>);
+
+// === impl Ready ===
+
+impl Ready {
+    pub fn new(workers: usize) -> Ready {
+        Ready((0..workers).map(|_| Place::default()).collect())
+    }
+
+    /// The places, in the order of the workers.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.0.iter()
+    }
+
+    /// Drops what is ready of a model.
+    pub fn forget(&self, served: &Arc<Served>) {
+        for place in &*self.0 {
+            drop(place.take_if(|other| Arc::ptr_eq(other, served)));
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Leaves an instance.
+    pub fn put(&self, served: Arc<Served>, instance: Counted) {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((served, instance));
+        drop(before);
+    }
+
+    /// Takes what is there, if it is of this model; what is not is dropped: an instance of another model would only hold a slot
+    /// that this one may need.
+    pub fn take(&self, served: &Arc<Served>) -> Option<Counted> {
+        let (of, instance) = self.take_if(|_| true)?;
+        Arc::ptr_eq(&of, served).then_some(instance)
+    }
+
+    fn take_if(&self, wanted: impl FnOnce(&Arc<Served>) -> bool) -> Option<(Arc<Served>, Counted)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| wanted(of))
+    }
+}
