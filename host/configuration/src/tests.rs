@@ -94,6 +94,7 @@ fn the_annotated_example_is_right_and_complete() {
         queue_deadline_ms: None,
         admin_listen: None,
         admin_token_file: None,
+        grpc_listen: None,
         idle_ttl_ms: None,
         memory_budget_mib: None,
         exit_when_idle_ms: None,

@@ -132,7 +132,7 @@ fn a_new_version_without_an_open_first_dimension_is_not_taken_in() {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", server.log());
         thread::sleep(Duration::from_millis(20));
     }
-    assert_says(&server.log(), &["max_batch_size", "input \\\"x\\\" of version 2"]);
+    assert_says(&server.log(), &["max_batch_size", "input \"x\" of version 2"]);
     let replies = send_all(server.address(), [x(1.0), x(2.0)]);
     assert!(replies.iter().all(|reply| reply.status == 200));
     assert_eq!(batch_sizes(&server.statistics("m")), [2]);
