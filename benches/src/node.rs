@@ -83,11 +83,6 @@ impl Target {
         Ok(Target { server, path, request, _configuration: configuration })
     }
 
-    /// The number of the server's process.
-    pub fn process(&self) -> u32 {
-        self.server.process()
-    }
-
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()

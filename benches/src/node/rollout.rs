@@ -89,7 +89,7 @@ pub fn run(samara: &Samara) -> Result<Vec<Row>> {
 fn count(server: &Server, version: &str) -> Result<u64> {
     let request = Request::get(&format!("/v2/models/{MODEL}/versions/{version}/stats"));
     let reply = Connection::open(server.address())?.send(&request)?;
-    if reply.status == 404 {
+    if reply.status != 200 {
         return Ok(0);
     }
     let statistics: Value = serde_json::from_slice(&reply.body)?;
