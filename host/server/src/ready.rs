@@ -12,7 +12,10 @@ pub struct Ready(Arc<[Place]>);
 
 /// The place of one worker.
 #[derive(Clone, Default)]
-pub struct Place(Arc<Mutex<Option<(Arc<Served>, Counted)>>>);
+pub struct Place(Arc<Mutex<Option<Kept>>>);
+
+/// An instance, and the model that it is of.
+type Kept = (Arc<Served>, Counted);
 
 // === impl Ready ===
 

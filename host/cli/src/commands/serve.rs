@@ -104,7 +104,21 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         .enable_all()
         .build()
         .context("no threads for the network")?
-        .block_on(serve(arguments, configuration, config, sockets, repository, functions, runtime_config.graphs, log))
+        .block_on(serve(
+            arguments,
+            configuration,
+            config,
+            sockets,
+            Content { repository, functions, graphs: runtime_config.graphs },
+            log,
+        ))
+}
+
+/// What is served.
+struct Content {
+    repository: Repository,
+    functions: Functions,
+    graphs: Arc<Registry>,
 }
 
 fn config(node: &Node) -> Result<Config> {
@@ -156,9 +170,7 @@ async fn serve(
     configuration: Configuration,
     config: Config,
     sockets: Sockets,
-    repository: Repository,
-    functions: Functions,
-    graphs: Arc<Registry>,
+    Content { repository, functions, graphs }: Content,
     log: Log,
 ) -> Result<()> {
     let models: Vec<ReadyModel> = repository
