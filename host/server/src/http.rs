@@ -111,11 +111,13 @@ impl Service {
     /// Has this hold from now on, and for some models and functions these terms.
     pub fn set_up(
         &self,
-        config: Config,
+        mut config: Config,
         models: &BTreeMap<String, Terms>,
         functions: &[(FunctionRoute, Terms)],
     ) -> Result<(), ServeError> {
         admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
+        // Where they are told was said when the server started.
+        config.metrics_listen = self.config().metrics_listen;
         self.repository.set_terms(models)?;
         for function in self.functions.iter() {
             let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());

@@ -76,12 +76,14 @@ pub struct Server {
 impl Server {
     /// Binds the address, unless it has been bound, and starts the workers. `graphs` are those that models and functions have the host run.
     pub async fn bind(
-        config: Config,
+        mut config: Config,
         sockets: Sockets,
         repository: Repository,
         functions: Functions,
         graphs: Arc<Registry>,
     ) -> Result<Server, ServeError> {
+        let passed = sockets.metrics.as_ref().and_then(|socket| socket.local_addr().ok());
+        config.metrics_listen = passed.or(config.metrics_listen);
         let metrics_at = config.metrics_listen;
         let taken = functions.iter().find(|function| function.route.path() == METRICS_PATH);
         if let (None, Some(function)) = (metrics_at, taken) {

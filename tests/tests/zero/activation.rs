@@ -169,6 +169,8 @@ fn a_socket_can_be_for_metrics() {
     let mut child = activator.start_named("metrics", &["--listen", "127.0.0.1:0"]);
     let reply = Client::http1(activator.address()).send(&Request::get("/metrics"));
     assert_eq!(reply.status, 200);
+    // It takes the place of an address of their own.
+    assert_eq!(Client::http1(activator.address()).send(&Request::get("/v2/health/live")).status, 404);
     child.kill().unwrap();
     child.wait().unwrap();
 }
