@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
+pub mod datatypes;
 pub mod grpc;
 pub mod guests;
 pub mod http;

@@ -240,6 +240,18 @@ impl Server {
         kill_process(id, signal).unwrap();
     }
 
+    /// Has it read its file again, and waits until its log tells this outcome.
+    #[track_caller]
+    pub fn reload(&self, outcome: &str) {
+        let before = self.log().matches(outcome).count();
+        self.signal(Signal::HUP);
+        let start = Instant::now();
+        while self.log().matches(outcome).count() == before {
+            assert!(start.elapsed() < STOP, "{outcome:?} is not logged: {}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until it has ended.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

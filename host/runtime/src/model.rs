@@ -24,6 +24,7 @@ pub struct Model {
     inner: Arc<Inner>,
     /// The component's own, unless it is served as something else.
     metadata: Arc<ModelMetadata>,
+    origin: CodeOrigin,
 }
 
 /// What all models share that have the same component.
@@ -32,7 +33,6 @@ pub(crate) struct Inner {
     component: ServedPre<Guest>,
     metadata: Arc<ModelMetadata>,
     manifest: Option<Manifest>,
-    origin: CodeOrigin,
     graph: Option<Arc<Graph>>,
 }
 
@@ -65,7 +65,7 @@ impl Model {
             && let Some(key) = cache.key_of_file(&runtime.shared.engine, path, &identity)
         {
             if let Some(inner) = runtime.shared.models.get(&key) {
-                return Ok(Model::of(inner));
+                return Ok(Model::of(inner, CodeOrigin::Cache));
             }
             if let Some((component, Some(about))) = cache.component(&runtime.shared.engine, &key) {
                 let model = Model::new(runtime, &component, Some(about), CodeOrigin::Cache, path.parent())?;
@@ -82,15 +82,15 @@ impl Model {
         Ok(model)
     }
 
-    fn of(inner: Arc<Inner>) -> Model {
-        Model { metadata: Arc::clone(&inner.metadata), inner }
+    fn of(inner: Arc<Inner>, origin: CodeOrigin) -> Model {
+        Model { metadata: Arc::clone(&inner.metadata), inner, origin }
     }
 
     /// The same model under another name and version. The two share the component: its machine code is mapped once.
     #[must_use]
     pub fn served_as(&self, name: &str, version: &str) -> Model {
         let metadata = ModelMetadata { name: name.to_owned(), version: version.to_owned(), ..(*self.metadata).clone() };
-        Model { inner: Arc::clone(&self.inner), metadata: Arc::new(metadata) }
+        Model { inner: Arc::clone(&self.inner), metadata: Arc::new(metadata), origin: self.origin }
     }
 
     pub(crate) fn from_bytes(runtime: &Runtime, bytes: &[u8]) -> Result<Model, LoadError> {
@@ -106,7 +106,7 @@ impl Model {
         let engine = &runtime.shared.engine;
         let key = CodeKey::of_content(engine, bytes);
         if let Some(inner) = runtime.shared.models.get(&key) {
-            return Ok((Model::of(inner), key));
+            return Ok((Model::of(inner, CodeOrigin::Cache), key));
         }
         let cache = runtime.shared.cache.as_ref();
         if let Some((component, Some(about))) = cache.and_then(|cache| cache.component(engine, &key)) {
@@ -175,7 +175,6 @@ impl Model {
                 outputs: Vec::new(),
             }),
             manifest: None,
-            origin,
             graph,
         };
         match about {
@@ -185,7 +184,7 @@ impl Model {
                     Arc::new(inner.instantiate().and_then(|mut i| i.metadata()).map_err(LoadError::Metadata)?)
             }
         }
-        Ok(Model::of(Arc::new(inner)))
+        Ok(Model::of(Arc::new(inner), origin))
     }
 
     /// What the model is, takes and gives.
@@ -205,7 +204,7 @@ impl Model {
 
     /// Where its machine code came from.
     pub fn origin(&self) -> CodeOrigin {
-        self.inner.origin
+        self.origin
     }
 
     /// Where its machine code is mapped, as addresses.

@@ -1,5 +1,4 @@
-//! The memory of the slots that a model's instances have run in: given back when the model rests, and made resident
-//! before its first request when it comes back.
+//! The memory of the slots that a model's instances have run in: given back when the model rests.
 //!
 //! The pool keeps what an inference wrote in its slot, up to [`Config::keep_resident_bytes`](crate::Config), so that the
 //! next one need not fault it in. When Wasmtime drops a component, it unmaps its image from those slots, but keeps what lies

@@ -115,9 +115,13 @@ impl Service {
         models: &BTreeMap<String, Terms>,
         functions: &[(FunctionRoute, Terms)],
     ) -> Result<(), ServeError> {
+        {
+            // Where these are was said when the server started.
+            let running = self.config();
+            config.metrics_listen = running.metrics_listen;
+            config.admin_listen.clone_from(&running.admin_listen);
+        }
         admin::check_open(config.admin_listen.as_ref(), config.admin_token.as_ref())?;
-        // Where they are told was said when the server started.
-        config.metrics_listen = self.config().metrics_listen;
         self.repository.set_terms(models)?;
         for function in self.functions.iter() {
             let terms = functions.iter().find(|(route, _)| *route == function.route).map(|(_, terms)| terms.clone());

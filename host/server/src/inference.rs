@@ -31,16 +31,13 @@ pub struct Job {
     pub limits: Limits,
     /// How it runs together with others, if it may.
     pub batching: Option<Batching>,
-    pub reply: oneshot::Sender<Result<Reply, Error>>,
+    pub reply: oneshot::Sender<Result<InferResponse, Error>>,
     /// Says that nobody waits any more.
     pub cancellation: Cancellation,
     pub id: RequestId,
     /// Present while traces are on.
     pub trace: Option<Arc<Trace>>,
 }
-
-/// What a job is answered with.
-pub type Reply = InferResponse;
 
 /// An instance, counted among those that exist.
 pub struct Counted {
@@ -88,7 +85,7 @@ impl Job {
     }
 
     /// Hands the reply over, and counts it.
-    pub fn conclude(self, result: Result<Reply, Error>) {
+    pub fn conclude(self, result: Result<InferResponse, Error>) {
         let taken = self.accepted.elapsed();
         let counters = &self.served.counters;
         match &result {

@@ -1,13 +1,18 @@
 //! Serves models over HTTP and gRPC: the Open Inference Protocol v2.
 //!
-//! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its body and
-//! finds its route, and `grpc` its method; `ask` takes a request to a model or function in, and tells of it; `deadline` says how long the client waits, `pending` waits for the answer and notices when the client goes
-//! away; `workers` has the threads that run inferences, never those that do the network's work, in the order that
-//! `samara-admission` gives; `inference` is what such a thread does with one: decode, run in a
-//! fresh instance, encode, hand the reply over, and only then reset the instance. `batch` is the same for several at once. `function_call` is the same for a
-//! function, which gets the request as it came. `repository` knows the models and has them come and go, `admin` takes the calls that ask for that, `residency` says whether one is mapped, `keeper` maps and unmaps them, `ready` has the instances that wait for a request, `activity` tells whether anybody is served at all, `functions` the functions and their
-//! routes, `graphs` what the host runs for them, and `statistics` counts what happens to them, `scrape` tells that to Prometheus where it asks elsewhere, and `control`
-//! changes what holds for them while the server runs.
+//! A request's way: `connection` accepts it and keeps its limits, `linger` closes it so that a refusal arrives; `http` reads its
+//! body and finds its route, and `grpc` its method; `ask` takes a request to a model or function in, and tells of it; `deadline`
+//! says how long the client waits, `pending` waits for the answer and notices when the client goes away; `workers` has the threads
+//! that run inferences, never those that do the network's work, in the order that `samara-admission` gives; `inference` is what such
+//! a thread does with one: decode, run in a fresh instance, encode, hand the reply over, and only then reset the instance. `batch` is
+//! the same for several at once, `function_call` for a function, which gets the request as it came.
+//!
+//! What is served: `repository` knows the models and has them come and go, `admin` takes the calls that ask for that; `residency`
+//! says whether one is mapped, `keeper` maps and unmaps them, and `ready` has the instances that wait for a request. `functions`
+//! knows the functions and their routes, `graphs` what the host runs for them.
+//!
+//! What is told: `statistics` counts what happens, `scrape` tells that to Prometheus where it asks elsewhere, `activity` tells
+//! whether anybody is served at all, and `control` changes what holds while the server runs.
 
 #![forbid(unsafe_code)]
 
@@ -74,7 +79,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address, unless it has been bound, and starts the workers. `graphs` are those that models and functions have the host run.
+    /// Binds the address, unless it has been bound, and starts the workers. `graphs` are those that models and functions have the
+    /// host run.
     pub async fn bind(
         mut config: Config,
         sockets: Sockets,

@@ -4,33 +4,20 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use samara_tests::models;
 use samara_tests::onnx::{Graph, Named, Size, Type};
 use samara_tests::samara::assert_says;
-use samara_tests::server::Server;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::{batch_sizes, send_all, serve, serve_with, x};
-
-/// Has the server read its file again, and waits until it has.
-fn reload(server: &Server, outcome: &str) {
-    let before = server.log().matches(outcome).count();
-    server.signal(Signal::HUP);
-    let start = Instant::now();
-    while server.log().matches(outcome).count() == before {
-        assert!(start.elapsed() < Duration::from_secs(30), "{outcome:?} is not logged: {}", server.log());
-        thread::sleep(Duration::from_millis(5));
-    }
-}
 
 #[test]
 fn sighup_changes_size_and_delay() {
     let (directory, server) = serve("echoes", "");
     let write = |model: &str| {
         fs::write(directory.path().join("samara.toml"), format!("[node]\nworkers = 1\n[model.m]\n{model}\n")).unwrap();
-        reload(&server, "the configuration has been read again");
+        server.reload("the configuration has been read again");
     };
     let sent = |clients: usize| {
         let before = server.statistics("m")["execution_count"].as_u64().unwrap();
@@ -68,7 +55,7 @@ fn a_model_without_an_open_first_dimension_is_refused() {
     // The same, while it runs.
     let server = serve_with(directory.path(), &[&closed], "").start();
     fs::write(directory.path().join("samara.toml"), file).unwrap();
-    reload(&server, "the configuration stays as it was");
+    server.reload("the configuration stays as it was");
     assert_says(&server.log(), &["input \"x\""]);
 }
 

@@ -1,30 +1,17 @@
 //! Every datatype, raw and typed, with the same outputs as over HTTP.
 
-use half::f16;
+use samara_tests::datatypes::numbers;
 use samara_tests::grpc::{INFER, outputs, typed};
 use samara_tests::models;
 use samara_tests::onnx::{Graph, Named, Type};
 use samara_tests::server::{Serve, Server};
 use samara_tests::tensor::{self, Tensor, binary_request};
 
-/// Each datatype: ONNX's name, and two elements that are at its ends.
+/// Each datatype: the numbers at their ends, and both truths.
 fn tensors() -> Vec<(Type, Tensor)> {
-    let tensor =
-        |datatype: &str, elements: [&[u8]; 2]| Tensor::new(&datatype.to_lowercase(), datatype, &[2], elements.concat());
-    vec![
-        (Type::Bool, tensor("BOOL", [&[0], &[1]])),
-        (Type::Uint8, tensor("UINT8", [&[0], &[u8::MAX]])),
-        (Type::Uint16, tensor("UINT16", [&[0, 0], &u16::MAX.to_le_bytes()])),
-        (Type::Uint32, tensor("UINT32", [&[0; 4], &u32::MAX.to_le_bytes()])),
-        (Type::Uint64, tensor("UINT64", [&[0; 8], &u64::MAX.to_le_bytes()])),
-        (Type::Int8, tensor("INT8", [&i8::MIN.to_le_bytes(), &i8::MAX.to_le_bytes()])),
-        (Type::Int16, tensor("INT16", [&i16::MIN.to_le_bytes(), &i16::MAX.to_le_bytes()])),
-        (Type::Int32, tensor("INT32", [&i32::MIN.to_le_bytes(), &i32::MAX.to_le_bytes()])),
-        (Type::Int64, tensor("INT64", [&i64::MIN.to_le_bytes(), &i64::MAX.to_le_bytes()])),
-        (Type::Float16, tensor("FP16", [&f16::MIN.to_le_bytes(), &f16::MAX.to_le_bytes()])),
-        (Type::Float, tensor("FP32", [&f32::MIN.to_le_bytes(), &0.1_f32.to_le_bytes()])),
-        (Type::Double, tensor("FP64", [&f64::MIN.to_le_bytes(), &0.1_f64.to_le_bytes()])),
-    ]
+    let mut tensors = numbers();
+    tensors.push((Type::Bool, Tensor::new("bool", "BOOL", &[2], vec![0, 1])));
+    tensors
 }
 
 /// A model that gives each back as it came.

@@ -1,31 +1,13 @@
 //! Every datatype that the protocol and tract share.
 
 use half::f16;
+use samara_tests::datatypes::numbers;
 use samara_tests::models;
 use samara_tests::onnx::{Graph, Named, Type};
 use samara_tests::samara::assert_says;
 use samara_tests::server::{Serve, Server};
 use samara_tests::tensor::{Tensor, binary_request, json_request, outputs};
 use serde_json::json;
-
-/// Each number type: ONNX's, the protocol's, and two elements of it that are at its ends.
-fn numbers() -> Vec<(Type, Tensor)> {
-    let tensor =
-        |datatype: &str, elements: [&[u8]; 2]| Tensor::new(&datatype.to_lowercase(), datatype, &[2], elements.concat());
-    vec![
-        (Type::Uint8, tensor("UINT8", [&[0], &[u8::MAX]])),
-        (Type::Uint16, tensor("UINT16", [&[0, 0], &u16::MAX.to_le_bytes()])),
-        (Type::Uint32, tensor("UINT32", [&[0; 4], &u32::MAX.to_le_bytes()])),
-        (Type::Uint64, tensor("UINT64", [&[0; 8], &u64::MAX.to_le_bytes()])),
-        (Type::Int8, tensor("INT8", [&i8::MIN.to_le_bytes(), &i8::MAX.to_le_bytes()])),
-        (Type::Int16, tensor("INT16", [&i16::MIN.to_le_bytes(), &i16::MAX.to_le_bytes()])),
-        (Type::Int32, tensor("INT32", [&i32::MIN.to_le_bytes(), &i32::MAX.to_le_bytes()])),
-        (Type::Int64, tensor("INT64", [&i64::MIN.to_le_bytes(), &i64::MAX.to_le_bytes()])),
-        (Type::Float16, tensor("FP16", [&f16::MIN.to_le_bytes(), &f16::MAX.to_le_bytes()])),
-        (Type::Float, tensor("FP32", [&f32::MIN.to_le_bytes(), &f32::MAX.to_le_bytes()])),
-        (Type::Double, tensor("FP64", [&f64::MIN.to_le_bytes(), &f64::MAX.to_le_bytes()])),
-    ]
-}
 
 /// A model of many inputs and outputs: each number comes out as it went in, and where tract adds numbers of its type,
 /// once more doubled; truth comes out as its contrary.

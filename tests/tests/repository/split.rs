@@ -5,7 +5,6 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use samara_tests::guests;
 use samara_tests::http::Client;
 use samara_tests::samara::assert_says;
@@ -128,12 +127,8 @@ fn sighup_brings_another_split() {
     assert_eq!(counts(&node, 4), of(&[("1", 4)]));
     let file = node.path().join("samara.toml");
     let reload = |text: &str, logged: &str| {
-        let before = node.server.log().matches(logged).count();
         fs::write(&file, text).unwrap();
-        node.server.signal(Signal::HUP);
-        while node.server.log().matches(logged).count() == before {
-            thread::sleep(Duration::from_millis(5));
-        }
+        node.server.reload(logged);
     };
     reload("[model.m]\nsplit = { \"1\" = 50, \"2\" = 50 }\n", "has been read again");
     assert_eq!(counts(&node, 4), of(&[("1", 2), ("2", 2)]));

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use samara_tests::guests;
 use samara_tests::http::{Client, Request};
 use samara_tests::samara::assert_says;
@@ -30,17 +29,6 @@ fn serve(file: &Path) -> Serve {
 
 fn input(elements: usize) -> [Tensor; 1] {
     [Tensor::fp32("x", &[elements as u64], &vec![1.0; elements])]
-}
-
-/// Has the server read its file again, and waits until it has.
-fn reload(server: &Server, outcome: &str) {
-    let before = server.log().matches(outcome).count();
-    server.signal(Signal::HUP);
-    let start = Instant::now();
-    while server.log().matches(outcome).count() == before {
-        assert!(start.elapsed() < Duration::from_secs(30), "{outcome:?} is not logged: {}", server.log());
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 const READ: &str = "the configuration has been read again";
@@ -84,7 +72,7 @@ fn sighup_changes_what_can_be_changed_and_names_what_cannot() {
     let changed = "[node]\npaths = [\".\"]\nmax_elements = 4\nmemory_mib = 512\nworkers = 7\nmax_header_kib = 8\n\
                    [model.bad]\ndeadline_ms = 200\n";
     fs::write(&file, changed).unwrap();
-    reload(&server, READ);
+    server.reload(READ);
     server.send(&binary_request("good", &input(4))).expect(200);
     let reply = server.send(&json_request("bad", &input(1))).expect(504);
     assert_says(&reply.error(), &["200 ms"]);
@@ -92,7 +80,7 @@ fn sighup_changes_what_can_be_changed_and_names_what_cannot() {
     assert_says(&server.log(), &["workers, memory_mib", "next start"]);
     // What is no longer said is at its default again.
     fs::write(&file, "[node]\npaths = [\".\"]\n").unwrap();
-    reload(&server, READ);
+    server.reload(READ);
     server.send(&binary_request("good", &input(8))).expect(200);
 }
 
@@ -102,13 +90,13 @@ fn a_file_that_cannot_be_used_changes_nothing() {
     let server = serve(&file).start();
     for broken in ["[node]\nmax_elements = -1\n", "[node", "[model.absent]\n", "[node]\nlog = \"=,=\"\n"] {
         fs::write(&file, broken).unwrap();
-        reload(&server, KEPT);
+        server.reload(KEPT);
         server.send(&binary_request("good", &input(3))).expect(200);
         server.send(&binary_request("good", &input(4))).expect(413);
     }
     assert_says(&server.log(), &["samara.toml:2:16", "[model.absent]"]);
     fs::remove_file(&file).unwrap();
-    reload(&server, KEPT);
+    server.reload(KEPT);
     server.send(&binary_request("good", &input(3))).expect(200);
 }
 
@@ -118,7 +106,7 @@ fn what_is_logged_can_be_changed() {
     let server = serve(&file).start();
     assert_eq!(server.log(), "");
     fs::write(&file, "[node]\npaths = [\".\"]\nlog = \"debug\"\n").unwrap();
-    reload(&server, READ);
+    server.reload(READ);
 }
 
 /// Requests come on connections that stay, from before the first signal until after the last.
@@ -143,7 +131,7 @@ fn no_request_is_dropped_by_sighup() {
             .collect();
         for round in 1..=20 {
             fs::write(&file, format!("[node]\npaths = [\".\"]\nqueue = {round}00\n")).unwrap();
-            reload(&server, READ);
+            server.reload(READ);
         }
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().map(|client| client.join().unwrap()).sum()

@@ -151,11 +151,8 @@ fn reload(settings: &ServeSettings, running: &Configuration, control: &Control, 
     let fresh = Configuration::load(settings)?;
     let terms: Vec<_> =
         fresh.functions.iter().map(|function| (function.route.clone(), function.terms.clone())).collect();
-    let mut changed = config(&fresh.node)?;
+    let changed = config(&fresh.node)?;
     log.set(&fresh.node.log)?;
-    // They stay where they are until the next start, and so does what is not told there.
-    changed.metrics_listen = running.node.metrics_listen;
-    changed.admin_listen.clone_from(&running.node.admin_listen);
     control.set_up(changed, &fresh.models, &terms)?;
     let waiting = running.fixed_changes(&fresh);
     if !waiting.is_empty() {

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use samara_admission::Permit;
-use samara_protocol::{Error, InferRequest, ModelMetadata, OutputTensor};
+use samara_protocol::{Error, InferRequest, InferResponse, ModelMetadata, OutputTensor};
 use samara_runtime::InferError;
 use samara_telemetry::{Stage, Stages};
 
 use super::{BatchTimes, Ended, stack};
 use crate::deadline;
-use crate::inference::{Counted, Job, Reply};
+use crate::inference::{Counted, Job};
 use crate::message::Message;
 use crate::workers::{Context, Work};
 
@@ -99,7 +99,7 @@ impl<'a> Member<'a> {
     }
 
     /// The reply with these outputs.
-    pub fn encode(&mut self, outputs: &[OutputTensor<'_>]) -> Result<Reply, Error> {
+    pub fn encode(&mut self, outputs: &[OutputTensor<'_>]) -> Result<InferResponse, Error> {
         self.job.encode(&self.request, outputs, &mut self.stages)
     }
 
@@ -113,7 +113,7 @@ impl<'a> Member<'a> {
     }
 
     /// Hands the reply over, unless somebody else has told the client, or nobody waits any more.
-    pub fn conclude(self, result: Result<Reply, Error>) -> Ended {
+    pub fn conclude(self, result: Result<InferResponse, Error>) -> Ended {
         let ended = (self.stages, self.job.trace.clone());
         if !self.job.reply.is_closed() {
             self.job.conclude(result);
