@@ -91,7 +91,7 @@ test: functions ## Run all tests: Rust, documentation, Python
 .PHONY: gpu-test
 gpu-test: ## Check graphs on an NVIDIA GPU; without one, say so
 	@scripts/gpu-test.sh --probe || { \
-	    [ $$? -eq 10 ] && $(MAKE) build && scripts/setup.sh demo-model && scripts/gpu-test.sh; }
+	    [ $$? -eq 10 ] && $(MAKE) build && scripts/setup.sh models && scripts/gpu-test.sh; }
 
 .PHONY: check
 check: format-check lint docs deny test ## Everything CI checks: format, lints, docs, dependencies, tests

@@ -10,8 +10,8 @@ Serves EfficientNet-Lite0 on the CPU and on the GPU, and
   against idle
 * prints how many items a second each of the two computes for clients that send at the same time, and how many ONNX Runtime
   does when as many threads of Python call it directly
-* has clients send single photos at the same time, each its own, with requests run in batches and without: each has the answer to
-  its own, and how many items a second that makes is printed
+* has clients of Magika send single items at the same time, each its own, with requests run in batches and without: each has the
+  answer to its own, and how many items a second that makes is printed
 * takes what is free of the GPU's memory: a batch that needs more is refused as 503, `/v2/health/live` still answers, a
   second server does not start; once the memory is free again, that batch is computed
 * looks for the GPU with `device=auto`, for one that is not there, and for TensorRT, which runs or says why it cannot
@@ -32,6 +32,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,6 @@ import numpy as np
 import onnxruntime
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = "efficientnet-lite0"
-SIDE = 224
 BATCHES = (1, 8, 32)
 TOLERANCE = 1e-3
 SECONDS = 5.0
@@ -55,6 +54,34 @@ LEAST_BUSY = 10
 LARGE_BATCH = 64
 # No GPU has this number.
 NO_DEVICE = "cuda:63"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the zoo with one input, and an item of that."""
+
+    name: str
+    input: str
+    datatype: str
+    dtype: str
+    item: tuple[int, ...]
+
+    def onnx(self) -> Path:
+        """Its file."""
+        return ROOT / "models" / ".cache" / f"{self.name}.onnx"
+
+    def compile(self, samara: str) -> Path:
+        """Its component, for the host to run the graph."""
+        component = ROOT / "target" / "gpu-test" / f"{self.name}.wasm"
+        component.parent.mkdir(parents=True, exist_ok=True)
+        words = [samara, "compile", str(self.onnx()), "--target", "nn", "--name", self.name]
+        subprocess.run([*words, "-o", str(component), "--json"], check=True, stdout=subprocess.DEVNULL)
+        return component
+
+
+PHOTOS = Model("efficientnet-lite0", "input", "FP32", "<f4", (3, 224, 224))
+# Its items are small, so that what is measured is not how fast the clients send them.
+FILES = Model("magika", "bytes", "INT32", "<i4", (2048,))
 
 # Computes a batch over a connection.
 Infer = Callable[[np.ndarray, Any], object]
@@ -88,15 +115,17 @@ class Refused(Exception):
 
 
 class Server:
-    """A process that serves the model on one device."""
+    """A process that serves a model on one device."""
 
-    def __init__(self, samara: str, component: Path, device: str, max_batch_size: int) -> None:
+    def __init__(self, samara: str, model: Model, device: str, max_batch_size: int) -> None:
         """Start it, and wait until it listens."""
-        graph = f"{MODEL},backend=onnxruntime,device={device},contexts={CLIENTS}"
+        self.model = model
+        component = model.compile(samara)
+        graph = f"{model.name},backend=onnxruntime,device={device},contexts={CLIENTS}"
         words = [samara, "serve", str(component), "--listen", "127.0.0.1:0", "--json", "--deadline-ms", "120000"]
         words += ["--nn", graph, "--ort-dylib", str(library())]
         self.file = tempfile.NamedTemporaryFile("w+", suffix=".toml")
-        self.file.write(f"[model.{MODEL}]\nmax_batch_size = {max_batch_size}\n")
+        self.file.write(f"[model.{model.name}]\nmax_batch_size = {max_batch_size}\n")
         self.file.flush()
         words += ["--config", self.file.name]
         self.log = tempfile.TemporaryFile("w+")
@@ -118,11 +147,11 @@ class Server:
         """One more connection to it."""
         return http.client.HTTPConnection(*self.address, timeout=REPLY_TIMEOUT)
 
-    def infer(self, photos: np.ndarray, connection: http.client.HTTPConnection | None = None) -> np.ndarray:
+    def infer(self, items: np.ndarray, connection: http.client.HTTPConnection | None = None) -> np.ndarray:
         """The outputs for a batch."""
         connection = connection or self.connection
-        data = photos.astype("<f4").tobytes()
-        tensor = {"name": "input", "datatype": "FP32", "shape": list(photos.shape)}
+        data = items.astype(self.model.dtype).tobytes()
+        tensor = {"name": self.model.input, "datatype": self.model.datatype, "shape": list(items.shape)}
         head = json.dumps(
             {
                 "parameters": {"binary_data_output": True},
@@ -130,7 +159,7 @@ class Server:
             }
         ).encode()
         headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(len(head))}
-        connection.request("POST", f"/v2/models/{MODEL}/infer", head + data, headers)
+        connection.request("POST", f"/v2/models/{self.model.name}/infer", head + data, headers)
         reply = connection.getresponse()
         body = reply.read()
         if reply.status != 200:
@@ -150,11 +179,11 @@ class Server:
 
     def graph(self) -> dict:
         """What the server tells about how the graph runs."""
-        return json.loads(self.get(f"/v2/models/{MODEL}"))["graph"]
+        return json.loads(self.get(f"/v2/models/{self.model.name}"))["graph"]
 
     def items_a_run(self) -> float:
         """How many items have run together, on the average."""
-        statistics = json.loads(self.get(f"/v2/models/{MODEL}/stats"))["model_stats"][0]
+        statistics = json.loads(self.get(f"/v2/models/{self.model.name}/stats"))["model_stats"][0]
         return statistics["inference_count"] / statistics["execution_count"]
 
     def stop(self) -> None:
@@ -165,9 +194,9 @@ class Server:
 
 
 @contextmanager
-def served(samara: str, component: Path, device: str, max_batch_size: int = 1) -> Iterator[Server]:
+def served(samara: str, device: str, model: Model = PHOTOS, max_batch_size: int = 1) -> Iterator[Server]:
     """A server for as long as it is needed."""
-    server = Server(samara, component, device, max_batch_size)
+    server = Server(samara, model, device, max_batch_size)
     try:
         yield server
     finally:
@@ -224,29 +253,32 @@ def items_a_second(
         return (sum(load.answered) - before) * len(photos) / (time.monotonic() - started)
 
 
-def batches(samara: str, component: Path, photos: np.ndarray, expected: np.ndarray) -> Iterator[str]:
+def batches(samara: str) -> Iterator[str]:
     """What is wrong when requests of several clients are computed together, and what that brings."""
+    files = np.random.default_rng(2).integers(0, 257, (SINGLE_CLIENTS, *FILES.item), dtype=np.int32)
+    with served(samara, "cpu", FILES) as server:
+        expected = server.infer(files)
     for size in (1, BATCH_SIZE):
-        with served(samara, component, "cuda:0", size) as server:
+        with served(samara, "cuda:0", FILES, size) as server:
             outputs: dict[int, np.ndarray] = {}
 
             def ask(client: int, server: Server = server, outputs: dict[int, np.ndarray] = outputs) -> None:
-                outputs[client] = server.infer(photos[client : client + 1], server.connect())
+                outputs[client] = server.infer(files[client : client + 1], server.connect())
 
-            threads = [threading.Thread(target=ask, args=(client,)) for client in range(len(photos))]
+            threads = [threading.Thread(target=ask, args=(client,)) for client in range(len(files))]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
             wrong = [
                 client
-                for client in range(len(photos))
+                for client in range(len(files))
                 if client not in outputs or not np.allclose(outputs[client][0], expected[client], atol=TOLERANCE)
             ]
             if wrong:
-                yield f"max_batch_size={size}: clients {wrong} have not the answer to their own photo"
-            rate = items_a_second(server.infer, server.connect, photos[:1], SINGLE_CLIENTS)
-            told = f"{SINGLE_CLIENTS} clients that send single items, max_batch_size={size}"
+                yield f"max_batch_size={size}: clients {wrong} have not the answer to their own item"
+            rate = items_a_second(server.infer, server.connect, files[:1], SINGLE_CLIENTS)
+            told = f"{FILES.name}, {SINGLE_CLIENTS} clients that send single items, max_batch_size={size}"
             print(f"{told}: {rate:.0f} items a second, {server.items_a_run():.1f} a run", flush=True)
 
 
@@ -322,10 +354,10 @@ def memory_taken() -> Iterator[int]:
         call("cuDevicePrimaryCtxRelease_v2", device)
 
 
-def without_memory(samara: str, component: Path, photos: np.ndarray) -> Iterator[str]:
+def without_memory(samara: str, photos: np.ndarray) -> Iterator[str]:
     """What is wrong when the GPU's memory is full."""
     many = np.concatenate([photos] * (LARGE_BATCH // len(photos)))
-    with served(samara, component, "cuda:0") as server:
+    with served(samara, "cuda:0") as server:
         one = server.infer(photos[:1])
         with memory_taken() as taken:
             print(f"{taken} MiB of the GPU's memory are taken from it")
@@ -347,7 +379,7 @@ def without_memory(samara: str, component: Path, photos: np.ndarray) -> Iterator
                 if refused.status != 503:
                     yield f"a batch of 1 gets {refused} while there is no memory"
             try:
-                with served(samara, component, "cuda:0"):
+                with served(samara, "cuda:0"):
                     yield "a second server starts although there is no memory"
             except NotStarted as error:
                 print(f"a second server does not start: {last_line(error)}")
@@ -357,20 +389,20 @@ def without_memory(samara: str, component: Path, photos: np.ndarray) -> Iterator
         print(f"the memory is given back: a batch of {LARGE_BATCH} is computed")
 
 
-def devices(samara: str, component: Path, photos: np.ndarray, expected: np.ndarray) -> Iterator[str]:
+def devices(samara: str, photos: np.ndarray, expected: np.ndarray) -> Iterator[str]:
     """What is wrong with other ways to ask for a device."""
-    with served(samara, component, "auto") as server:
+    with served(samara, "auto") as server:
         graph = server.graph()
         print(f"device=auto runs on {graph['device']}")
         if graph["device"] != "cuda:0":
             yield f"device=auto runs on {graph}"
     try:
-        with served(samara, component, NO_DEVICE):
+        with served(samara, NO_DEVICE):
             yield f"a server starts on {NO_DEVICE}"
     except NotStarted as error:
         print(f"device={NO_DEVICE} does not start: {last_line(error)}")
     try:
-        with served(samara, component, "tensorrt:0") as server:
+        with served(samara, "tensorrt:0") as server:
             error = float(np.abs(server.infer(photos) - expected).max())
             print(f"TensorRT: runs on {server.graph()['device']}, outputs differ by at most {error:.1e}")
             if not error <= TOLERANCE or server.graph()["device"] != "tensorrt:0":
@@ -388,20 +420,15 @@ def last_line(error: NotStarted) -> str:
 def main() -> int:
     """Run all checks."""
     (samara,) = sys.argv[1:]
-    component = ROOT / "target" / "gpu-test" / f"{MODEL}.wasm"
-    component.parent.mkdir(parents=True, exist_ok=True)
-    onnx = ROOT / "models" / ".cache" / f"{MODEL}.onnx"
-    words = [samara, "compile", str(onnx), "--target", "nn", "--name", MODEL, "-o", str(component), "--json"]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-    photos = np.random.default_rng(1).uniform(-1, 1, (max(BATCHES), 3, SIDE, SIDE)).astype(np.float32)
+    photos = np.random.default_rng(1).uniform(-1, 1, (max(BATCHES), *PHOTOS.item)).astype(np.float32)
     print(smi("-L").splitlines()[0])
-    print(f"onnxruntime-gpu {onnxruntime.__version__}, {MODEL}")
+    print(f"onnxruntime-gpu {onnxruntime.__version__}, {PHOTOS.name}")
 
     failures, rates = [], {}
-    with served(samara, component, "cpu") as server:
+    with served(samara, "cpu") as server:
         expected = {batch: server.infer(photos[:batch]) for batch in BATCHES}
         rates["cpu"] = {batch: items_a_second(server.infer, server.connect, photos[:batch]) for batch in BATCHES}
-    with served(samara, component, "cuda:0") as server:
+    with served(samara, "cuda:0") as server:
         graph = server.graph()
         if graph["device"] != "cuda:0":
             failures.append(f"the graph runs on {graph['device']}")
@@ -415,16 +442,16 @@ def main() -> int:
         if not ran:
             failures.append(f"the GPU was hardly used: {seen}")
         rates["cuda:0"] = {batch: items_a_second(server.infer, server.connect, photos[:batch]) for batch in BATCHES}
-    directly = called_directly(onnx)
+    directly = called_directly(PHOTOS.onnx())
     rates["cuda:0, from Python"] = {batch: items_a_second(directly, object, photos[:batch]) for batch in BATCHES}
     print("| items a second | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |", flush=True)
     print("|---|" + "---|" * len(BATCHES))
     for device, rate in rates.items():
         print(f"| {device} | " + " | ".join(f"{rate[batch]:.0f}" for batch in BATCHES) + " |", flush=True)
     del directly
-    failures.extend(batches(samara, component, photos, expected[max(BATCHES)]))
-    failures.extend(without_memory(samara, component, photos))
-    failures.extend(devices(samara, component, photos[:1], expected[1]))
+    failures.extend(batches(samara))
+    failures.extend(without_memory(samara, photos))
+    failures.extend(devices(samara, photos[:1], expected[1]))
     for failure in failures:
         print(f"FAILED: {failure}")
     return 1 if failures else 0

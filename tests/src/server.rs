@@ -227,6 +227,15 @@ impl Server {
         stats["model_stats"][0].clone()
     }
 
+    /// What a series of the metrics says, if there is one.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = String::from_utf8(self.get("/metrics").expect(200).body.to_vec()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    }
+
     /// How often each limit was met by requests that never got as far as a model.
     #[must_use]
     #[track_caller]

@@ -145,8 +145,10 @@ fn resolve(text: &str, directory: &Path, file: File, problems: &mut Vec<Problem>
     let models = file.model.into_iter().map(|(name, spanned)| {
         let span = spanned.span();
         let model = spanned.into_inner();
-        if model.max_batch_delay_ms.is_some() && model.max_batch_size.is_none() {
-            let message = "max_batch_delay_ms without max_batch_size, which says how many items run together";
+        let of_batches =
+            [("max_batch_delay_ms", model.max_batch_delay_ms.is_some()), ("pad_batches", model.pad_batches.is_some())];
+        if let Some((key, _)) = of_batches.iter().find(|(_, is_set)| *is_set && model.max_batch_size.is_none()) {
+            let message = format!("{key} without max_batch_size, which says how many items run together");
             problems.push(Problem::at(text, Some(span), message));
         }
         (name, model)

@@ -37,6 +37,7 @@ pub struct ModelSettings {
     pub sticky: Option<HeaderName>,
     pub max_batch_size: Option<Bounded<1, 1024>>,
     pub max_batch_delay_ms: Option<Bounded<0, 60_000>>,
+    pub pad_batches: Option<bool>,
     pub idle_ttl_ms: Option<Milliseconds>,
 }
 
@@ -91,6 +92,7 @@ impl ModelSettings {
             split: self.split.clone().map(|Percentages(split)| split),
             sticky: self.sticky.clone(),
             batching: self.batching(),
+            pad_batches: self.pad_batches,
             idle_ttl: self.idle_ttl_ms.map(duration),
         }
     }

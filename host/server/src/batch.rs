@@ -35,6 +35,8 @@ pub type Ended = (Stages, Option<Arc<Trace>>);
 struct Batch<'a> {
     members: Vec<Member<'a>>,
     items: u64,
+    /// How many items it is filled up to; 0 for none.
+    padded: u64,
 }
 
 /// Runs a request together with those that wait after it.
@@ -51,10 +53,13 @@ pub fn run(
     let came: Vec<OnceCell<Arc<Message>>> = (0..batching.max_size.get()).map(|_| OnceCell::new()).collect();
     let mut batch = Batch::gather(first, &came, served.metadata(), permit, &mut ended);
     batch.leave_out_late(&mut ended);
+    if served.pads_batches() {
+        batch.pad(batching.max_size.get() as u64);
+    }
     match batch.members.len() {
         0 if ended.is_empty() => return Outcome::Abandoned(instance),
         0 => {}
-        1 => {
+        1 if batch.filling() == 0 => {
             let last = batch.members.into_iter().next();
             ended.extend(last.map(|member| member.run_alone(&mut instance, context, Some(permit))));
         }
@@ -76,7 +81,7 @@ impl<'a> Batch<'a> {
     ) -> Batch<'a> {
         let served = Arc::clone(&first.served);
         let most = came.len() as u64;
-        let mut batch = Batch { members: Vec::new(), items: 0 };
+        let mut batch = Batch { members: Vec::new(), items: 0, padded: 0 };
         let mut first = Some(first);
         for came in came {
             let (job, place) = match first.take() {
@@ -130,6 +135,21 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Has it filled up to so many items, if one that has to run alone is not all there is, and so many are allowed.
+    fn pad(&mut self, most: u64) {
+        let may_grow = |member: &Member<'a>| {
+            member.items.is_some() && stack::most_elements(&member.request, most) <= member.job.limits.max_elements
+        };
+        if self.members.iter().all(may_grow) {
+            self.padded = most;
+        }
+    }
+
+    /// How many items it is filled up with.
+    fn filling(&self) -> u64 {
+        self.padded.saturating_sub(self.members.iter().filter_map(|member| member.items).sum())
+    }
+
     /// Runs all together, or where that fails one by one.
     fn run(mut self, instance: &mut Option<Counted>, context: &Context, permit: &Permit<Work>, ended: &mut Vec<Ended>) {
         let began = Instant::now();
@@ -145,7 +165,7 @@ impl<'a> Batch<'a> {
             Err(error) => return self.run_one_by_one(&error, instance, context, permit, ended),
         };
         let items: Vec<u64> = self.members.iter().map(|member| member.items.unwrap_or(0)).collect();
-        let parts = match stack::split(&outputs, &items) {
+        let parts = match stack::split(&outputs, &items, self.filling()) {
             Ok(parts) => parts,
             Err(reason) => {
                 return self.run_one_by_one(&InferError::InvalidOutput(reason), instance, context, permit, ended);
@@ -184,7 +204,7 @@ impl<'a> Batch<'a> {
         // Freed before the replies are handed over: whoever gets one may ask again at once.
         let _place = context.places.take()?;
         let requests: Vec<&InferRequest<'a>> = self.members.iter().map(|member| &member.request).collect();
-        let inputs = stack::stack(&requests);
+        let inputs = stack::stack(&requests, self.filling());
         let (instance, made) = Counted::ready(instance, &served, &lease, remaining, &cancellation)?;
         let ready = Instant::now();
         let outputs = instance.infer(&served, &inputs, &names, remaining, &cancellation)?;

@@ -64,7 +64,7 @@ pub struct Terms {
     pub deadline: Option<Duration>,
     /// Its part of the workers' time while others want some: twice that of one with half the weight; absent for 1.
     pub weight: Option<NonZeroU32>,
-    /// Requests that run at the same time; absent for as many as there are workers.
+    /// Requests that run at the same time; absent for as many as there are workers, or contexts of the graph that the host runs.
     pub concurrency: Option<NonZeroUsize>,
     /// Requests that wait; absent for as many as may wait at the server.
     pub queue: Option<usize>,
@@ -76,6 +76,8 @@ pub struct Terms {
     pub sticky: Option<HeaderName>,
     /// How requests of several clients run together in one instance; absent where each has one of its own. Not for functions.
     pub batching: Option<Batching>,
+    /// Whether batches are filled up to their largest size with copies of an item; absent for where a GPU runs the model.
+    pub pad_batches: Option<bool>,
     /// How long it may be idle before it is unmapped. Functions stay mapped.
     pub idle_ttl: Option<Duration>,
 }

@@ -130,11 +130,12 @@ impl Service {
         let admission = &self.workers.admission;
         admission.set_queue(config.queue);
         let models = self.repository.models();
-        let models = models.iter().map(|served| (served.lane.get(), &served.terms));
-        let functions = self.functions.iter().map(|function| (function.lane.get(), &function.terms));
-        for (lane, terms) in models.chain(functions) {
+        let models = models.iter().map(|served| (served.lane.get(), served.limits(&config)));
+        let functions = self.functions.iter();
+        let functions = functions.map(|function| (function.lane.get(), function.terms.load().lane(&config)));
+        for (lane, limits) in models.chain(functions) {
             if let Some(lane) = lane {
-                admission.set_lane(*lane, terms.load().lane(&config));
+                admission.set_lane(*lane, limits);
             }
         }
         self.keeper.set_up(&config);

@@ -27,6 +27,7 @@ pub use watch::watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -34,7 +35,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::HeaderMap;
-use samara_admission::{Batching, LaneId};
+use samara_admission::{Batching, LaneId, LaneLimits};
+use samara_nn::{Device, Graph};
 use samara_protocol::repository::DynamicBatching;
 use samara_protocol::{Error, ModelMetadata};
 use samara_runtime::{CodeOrigin, Identity, Runtime};
@@ -45,7 +47,7 @@ use self::version::compare_versions;
 use crate::batch::{self, BatchTimes};
 use crate::residency::Residency;
 use crate::statistics::ModelCounters;
-use crate::{ServeError, Terms};
+use crate::{Config, ServeError, Terms};
 
 /// The models that a server serves, by name and version.
 #[derive(Default)]
@@ -99,9 +101,23 @@ impl Served {
         self.model.metadata()
     }
 
+    /// What its requests are held to when they come. Where the host runs it, no more of them run at the same time than its
+    /// graph computes, unless it is set: the rest would hold workers that wait, and could not make a batch any more.
+    pub(crate) fn limits(&self, config: &Config) -> LaneLimits {
+        let limits = self.terms.load().lane(config);
+        let contexts = self.model.graph().and_then(|graph| NonZeroUsize::new(graph.info().contexts));
+        LaneLimits { concurrency: limits.concurrency.or(contexts), ..limits }
+    }
+
     /// How its requests run together, where they do.
     pub fn batching(&self) -> Option<Batching> {
         self.terms.load().batching.filter(|_| batch::obstacle(self.metadata()).is_none())
+    }
+
+    /// Whether its batches are filled up to their largest size.
+    pub(crate) fn pads_batches(&self) -> bool {
+        let on_gpu = |graph: &Arc<Graph>| matches!(graph.info().device, Device::Cuda(_) | Device::Tensorrt(_));
+        self.terms.load().pad_batches.unwrap_or_else(|| self.model.graph().is_some_and(on_gpu))
     }
 
     /// Counts and measures a batch that ran, of one request or of several.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use samara_tests::http::{Reply, Request};
 use samara_tests::models::{self, card, compiled};
-use samara_tests::onnx::{Graph, Named, Type};
+use samara_tests::onnx::{Graph, Named, Size, Type};
 use samara_tests::samara::{Run, command};
 use samara_tests::server::Serve;
 use samara_tests::tensor::{Tensor, assert_close, binary_request, infer_path, json_body, json_request, outputs};
@@ -93,6 +93,33 @@ fn requests_of_several_items_share_a_batch() {
         assert_eq!(outputs(&sent.join().unwrap().0)[0].as_fp32(), rows);
     }
     assert_eq!(batch_sizes(&server.statistics("m")), [5, 6]);
+}
+
+/// Adds to each item the sum of all, as no model does that is to run in batches: it tells what it has seen.
+#[test]
+fn batches_are_filled_up_where_that_is_set() {
+    let shape = &[Named("N"), Size(1)];
+    let graph = Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape);
+    let graph = graph.node("ReduceSum", &["x"], &["sum"]).node("Add", &["x", "sum"], &["y"]);
+    let component = models::compiled_graph("sums", &graph, &[]);
+    let directory = tempdir().unwrap();
+    let sums = |pad: bool, items: &[f32]| {
+        let file = format!("[model.sums]\nmax_batch_size = 4\nmax_batch_delay_ms = 2000\npad_batches = {pad}\n");
+        let server = serve_with(directory.path(), &[&component], &file).start();
+        let x = |x: &f32| json_request("sums", &[Tensor::fp32("x", &[1, 1], &[*x])]);
+        let sent = send_in_order(server.address(), items.iter().map(x));
+        let y = sent.into_iter().map(|reply| outputs(&reply.join().unwrap().0)[0].as_fp32()[0]).collect::<Vec<_>>();
+        assert_eq!(batch_sizes(&server.statistics("sums")), [items.len() as u64], "only real items count");
+        y
+    };
+    assert_eq!(sums(false, &[1.0, 3.0]), [5.0, 7.0]);
+    assert_eq!(sums(true, &[1.0, 3.0]), [1.0 + 10.0, 3.0 + 10.0], "with two more of the last");
+    assert_eq!(sums(true, &[3.0]), [3.0 + 12.0], "one alone, too");
+    // Who has more than a batch holds runs as it is.
+    let file = "[model.sums]\nmax_batch_size = 2\npad_batches = true\n";
+    let server = serve_with(directory.path(), &[&component], file).start();
+    let request = json_request("sums", &[Tensor::fp32("x", &[3, 1], &[1.0, 2.0, 3.0])]);
+    assert_eq!(outputs(&server.send(&request))[0].as_fp32(), [7.0, 8.0, 9.0]);
 }
 
 #[test]

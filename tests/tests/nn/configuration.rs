@@ -1,7 +1,9 @@
 //! How graphs are set up, and what is told about them.
 
-use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, thread};
 
+use samara_tests::http::Client;
 use samara_tests::models;
 use samara_tests::samara::{self, assert_says};
 use samara_tests::server::Serve;
@@ -56,6 +58,36 @@ fn a_file_says_how_a_graph_runs() {
     let graph = server.get(&format!("/v2/models/{MODEL}")).expect(200).json()["graph"].clone();
     assert_eq!(graph["contexts"], 2);
     assert!(graph["file"].as_str().unwrap().ends_with("named.onnx"), "{graph}");
+}
+
+/// Else the rest would hold workers that wait for a context.
+#[test]
+fn no_more_requests_run_than_the_graph_has_contexts() {
+    let directory = tempdir().unwrap();
+    let component = compile(directory.path(), "minilm-l6", &models::card("minilm-l6").onnx(), &[]);
+    let inputs = models::card("minilm-l6").vectors[0].inputs();
+    let most_at_once = |more: &str| {
+        let server = serve(&[&component], &format!("--workers 4 --nn minilm-l6,contexts=2{more}")).start();
+        let (address, done) = (server.address(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let mut client = Client::http1(address);
+                    while !done.load(Ordering::Relaxed) {
+                        client.send(&json_request("minilm-l6", &inputs)).expect(200);
+                    }
+                });
+            }
+            let series = r#"samara_in_flight{function="",model="minilm-l6",version=""}"#;
+            let most = (0..40).filter_map(|_| server.metric(series)).fold(0.0, f64::max);
+            done.store(true, Ordering::Relaxed);
+            most
+        })
+    };
+    let file = directory.path().join("samara.toml");
+    fs::write(&file, "[model.minilm-l6]\nconcurrency = 3\n").unwrap();
+    assert_eq!(most_at_once(""), 2.0);
+    assert_eq!(most_at_once(&format!(" --config {}", file.display())), 3.0, "as it is set");
 }
 
 #[test]

@@ -108,9 +108,7 @@ impl Node {
 
     /// A counter or gauge of the metrics.
     fn metric(&self, series: &str) -> Option<f64> {
-        let text = self.server.get("/metrics").expect(200).body;
-        let text = std::str::from_utf8(&text).unwrap().to_owned();
-        text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
+        self.server.metric(series)
     }
 }
 

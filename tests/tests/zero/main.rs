@@ -11,7 +11,6 @@ mod many;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use samara_tests::http::Request;
 use samara_tests::server::Server;
 use samara_tests::tensor::Tensor;
 
@@ -23,10 +22,7 @@ fn input(value: f32) -> [Tensor; 1] {
 /// What a metric without labels of a model says.
 #[track_caller]
 fn metric(server: &Server, series: &str) -> f64 {
-    let reply = server.send(&Request::get("/metrics"));
-    let text = String::from_utf8(reply.body.to_vec()).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is not told:\n{text}")).parse().unwrap()
+    server.metric(series).unwrap_or_else(|| panic!("{series} is not told"))
 }
 
 /// How many models are mapped.

@@ -136,6 +136,8 @@ component = "b.wasm"
 fn a_delay_without_a_size_is_told() {
     let expected = "2:1: max_batch_delay_ms without max_batch_size, which says how many items run together";
     assert_eq!(problems("\n[model.m]\nmax_batch_delay_ms = 2\n"), [expected]);
+    let expected = "2:1: pad_batches without max_batch_size, which says how many items run together";
+    assert_eq!(problems("\n[model.m]\npad_batches = true\n"), [expected]);
     let found = problems("[model.m]\nmax_batch_size = 0\n[[function]]\ncomponent = \"a.wasm\"\nmax_batch_size = 2\n");
     assert_eq!(found.len(), 2);
     assert_eq!(found[0], "2:18: expected a whole number from 1 to 1024, found 0");

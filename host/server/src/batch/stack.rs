@@ -44,30 +44,49 @@ pub fn most_elements(request: &InferRequest<'_>, items: u64) -> u64 {
     request.inputs.iter().map(elements).max().unwrap_or(0)
 }
 
-/// The inputs of requests that are alike, one after another in one tensor each.
-pub fn stack<'a>(requests: &[&InferRequest<'a>]) -> Vec<InputTensor<'a>> {
+/// The inputs of requests that are alike, one after another in one tensor each, and after them as many copies of the last
+/// item as are to fill it up.
+pub fn stack<'a>(requests: &[&InferRequest<'a>], filling: u64) -> Vec<InputTensor<'a>> {
     let Some(first) = requests.first() else { return Vec::new() };
     let stacked = first.inputs.iter().enumerate().map(|(index, model)| {
         let parts = || requests.iter().filter_map(|request| request.inputs.get(index));
         let mut shape = model.shape.clone();
         if let Some(items) = shape.first_mut() {
-            *items = parts().filter_map(|part| part.shape.first()).sum();
+            *items = parts().filter_map(|part| part.shape.first()).sum::<u64>() + filling;
         }
-        let mut data = Vec::with_capacity(parts().map(|part| part.data.len()).sum());
+        let filler = parts().next_back().map_or(&[][..], last_item);
+        let copies = usize::try_from(filling).unwrap_or(usize::MAX);
+        let length = parts().map(|part| part.data.len()).sum::<usize>();
+        let mut data = Vec::with_capacity(length.saturating_add(filler.len().saturating_mul(copies)));
         parts().for_each(|part| data.extend_from_slice(&part.data));
+        (0..copies).for_each(|_| data.extend_from_slice(filler));
         InputTensor { name: model.name.clone(), datatype: model.datatype, shape, data: Cow::Owned(data) }
     });
     stacked.collect()
 }
 
-/// What each of some requests gets of the outputs of all, by how many items each has.
+/// The bytes of a tensor's last item.
+fn last_item<'t>(tensor: &'t InputTensor<'_>) -> &'t [u8] {
+    let Some((items, item)) = tensor.shape.split_first().filter(|(items, _)| **items > 0) else { return &[] };
+    let before = match tensor.datatype.size() {
+        Some(_) => usize::try_from(tensor.data.len() as u64 / items * (items - 1)).unwrap_or(usize::MAX),
+        None => bytes_length(&tensor.data, element_count(item).unwrap_or(0).saturating_mul(items - 1)),
+    };
+    tensor.data.get(before..).unwrap_or(&[])
+}
+
+/// What each of some requests gets of the outputs of all, by how many items each has; what belongs to the filling, nobody.
 ///
 /// # Errors
 ///
 /// An output has not one row for each item: the model's first dimension is no batch, though it is open.
-pub fn split<'o>(outputs: &'o [OutputTensor<'_>], items: &[u64]) -> Result<Vec<Vec<OutputTensor<'o>>>, String> {
+pub fn split<'o>(
+    outputs: &'o [OutputTensor<'_>],
+    items: &[u64],
+    filling: u64,
+) -> Result<Vec<Vec<OutputTensor<'o>>>, String> {
     let mut parts: Vec<Vec<OutputTensor<'o>>> = items.iter().map(|_| Vec::with_capacity(outputs.len())).collect();
-    let total: u64 = items.iter().sum();
+    let total = items.iter().sum::<u64>() + filling;
     for output in outputs {
         let Some((rows, item)) = output.shape.split_first().filter(|(rows, _)| **rows == total) else {
             let (name, shape) = (&output.name, &output.shape);
@@ -183,7 +202,7 @@ mod tests {
             ],
             &[0],
         );
-        let stacked = stack(&[&first, &second]);
+        let stacked = stack(&[&first, &second], 0);
         assert_eq!(stacked[0], input("a", Datatype::Uint16, &[3, 2], &[1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0]));
         assert_eq!(stacked[1], input("b", Datatype::Bytes, &[3], &texts(&["one", "", "three"])));
         let outputs = [
@@ -191,7 +210,7 @@ mod tests {
             output("b", Datatype::Bytes, &[3], &stacked[1].data),
             output("c", Datatype::Fp32, &[3, 0], &[]),
         ];
-        let parts = split(&outputs, &[1, 2]).unwrap();
+        let parts = split(&outputs, &[1, 2], 0).unwrap();
         for (part, request) in parts.iter().zip([&first, &second]) {
             for (output, input) in part.iter().zip(&request.inputs) {
                 assert_eq!((&*output.shape, &*output.data), (&input.shape[..], &*input.data));
@@ -201,10 +220,34 @@ mod tests {
     }
 
     #[test]
+    fn what_fills_a_batch_up_are_copies_that_nobody_gets() {
+        let of = |items, data: &[u8], words: &[&str]| {
+            let words = input("b", Datatype::Bytes, &[items, 2], &texts(words));
+            request(vec![input("a", Datatype::Uint16, &[items, 1], data), words], &[0])
+        };
+        let (first, second) = (of(1, &[1, 0], &["one", ""]), of(2, &[3, 0, 4, 0], &["a", "b", "", "last"]));
+        let stacked = stack(&[&first, &second], 2);
+        assert_eq!(stacked[0], input("a", Datatype::Uint16, &[5, 1], &[1, 0, 3, 0, 4, 0, 4, 0, 4, 0]));
+        let words = texts(&["one", "", "a", "b", "", "last", "", "last", "", "last"]);
+        assert_eq!(stacked[1], input("b", Datatype::Bytes, &[5, 2], &words));
+        let outputs = [
+            output("a", Datatype::Uint16, &[5, 1], &stacked[0].data),
+            output("b", Datatype::Bytes, &[5, 2], &stacked[1].data),
+        ];
+        let parts = split(&outputs, &[1, 2], 2).unwrap();
+        for (part, request) in parts.iter().zip([&first, &second]) {
+            for (output, input) in part.iter().zip(&request.inputs) {
+                assert_eq!((&*output.shape, &*output.data), (&input.shape[..], &*input.data));
+            }
+        }
+        assert!(split(&outputs, &[1, 2], 1).is_err(), "a row for each of the filling too");
+    }
+
+    #[test]
     fn outputs_without_a_row_for_each_item_belong_to_nobody() {
         for shape in [&[4_u64, 1][..], &[], &[2]] {
             let data = vec![0; usize::try_from(shape.iter().product::<u64>()).unwrap()];
-            let reason = split(&[output("y", Datatype::Uint8, shape, &data)], &[1, 2]).unwrap_err();
+            let reason = split(&[output("y", Datatype::Uint8, shape, &data)], &[1, 2], 0).unwrap_err();
             assert!(reason.contains("output \"y\"") && reason.contains("3 items"), "{reason}");
         }
     }

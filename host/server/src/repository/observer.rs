@@ -23,7 +23,7 @@ impl Observer for Service {
         let name = &served.metadata().name;
         self.metrics.load(name, true);
         // A model's versions share a lane, as they are alternatives to each other.
-        let limits = served.terms.load().lane(&self.config());
+        let limits = served.limits(&self.config());
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = match lanes.get(name) {
             Some(&lane) => {
