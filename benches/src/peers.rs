@@ -11,6 +11,7 @@ mod naive;
 pub mod nn;
 pub mod peer;
 mod report;
+mod roofline;
 pub mod tract;
 mod turns;
 mod wasm;
@@ -108,7 +109,8 @@ fn measure(lab: &Lab<'_>, card: &Card, versions: &mut BTreeMap<&'static str, Str
     for kind in ALL {
         eprintln!("      {}: {}", kind.name, cells.get(kind.id).map_or_else(String::new, told));
     }
-    Ok(ModelReport { name: card.build.name.clone(), cells })
+    let roofline = roofline::measure(lab, &subject).inspect_err(|error| eprintln!("      no roofline: {error:#}")).ok();
+    Ok(ModelReport { name: card.build.name.clone(), cells, roofline })
 }
 
 /// Starts a peer, and finds out by how much its outputs are off.

@@ -61,52 +61,45 @@ fn times(report: &Report, model: &str, peer: &str, name: &str, limit: f64) -> Ba
         (Some(ours), Some(theirs)) => {
             let ratio = ours / theirs;
             let measured = format!("{} ÷ {} = {ratio:.2}x", shown(ours), shown(theirs));
-            Bar { what, measured, bar, holds: ratio <= limit }
+            Bar::new(what, measured, bar, ratio <= limit).allowing(model, limit * theirs)
         }
         // Nobody is slower than one that cannot run the model at all.
-        (Some(ours), None) => {
-            Bar { what, measured: format!("{}; the other has no right answer", shown(ours)), bar, holds: true }
-        }
-        _ => Bar { what, measured: "not measured".to_owned(), bar, holds: false },
+        (Some(ours), None) => Bar::new(what, format!("{}; the other has no right answer", shown(ours)), bar, true),
+        _ => Bar::new(what, "not measured".to_owned(), bar, false),
     }
 }
 
 fn in_all(report: &Report, model: &str) -> Bar {
     let time = report.p50(model, IN_ALL);
-    Bar {
-        what: format!("{model}, fresh instance: made, run and reset"),
-        measured: time.map_or("not measured".to_owned(), shown),
-        bar: format!("≤ {}", shown(IN_ALL_NS)),
-        holds: time.is_some_and(|time| time <= IN_ALL_NS),
-    }
+    let what = format!("{model}, fresh instance: made, run and reset");
+    let measured = time.map_or("not measured".to_owned(), shown);
+    let holds = time.is_some_and(|time| time <= IN_ALL_NS);
+    Bar::new(what, measured, format!("≤ {}", shown(IN_ALL_NS)), holds).allowing(model, IN_ALL_NS)
 }
 
 /// Over all models that both can run.
 fn on_average(report: &Report) -> Bar {
     let ratios = report.ratios(FRESH, ONNXRUNTIME_WEB);
     let mean = geometric_mean(&ratios);
-    Bar {
-        what: format!("geometric mean of {} models, fresh instance, against onnxruntime-web", ratios.len()),
-        measured: mean.map_or("not measured".to_owned(), |mean| format!("{mean:.2}x")),
-        bar: "≤ 1x".to_owned(),
-        holds: mean.is_some_and(|mean| mean <= 1.0),
-    }
+    let what = format!("geometric mean of {} models, fresh instance, against onnxruntime-web", ratios.len());
+    let measured = mean.map_or("not measured".to_owned(), |mean| format!("{mean:.2}x"));
+    Bar::new(what, measured, "≤ 1x".to_owned(), mean.is_some_and(|mean| mean <= 1.0))
 }
 
 fn against_reused(report: &Report, model: &str) -> Bar {
     let what = format!("{model}, fresh against reused instance");
     let (Some(fresh), Some(reused)) = (report.p50(model, FRESH), report.p50(model, REUSED)) else {
-        return Bar { what, measured: "not measured".to_owned(), bar: String::new(), holds: false };
+        return Bar::new(what, "not measured".to_owned(), String::new(), false);
     };
     let compared = format!("{} against {}", shown(fresh), shown(reused));
     if reused > LARGE_NS {
         let ratio = fresh / reused;
         let measured = format!("{compared}: {ratio:.3}x");
-        Bar { what, measured, bar: format!("≤ {FRESH_SHARE}x"), holds: ratio <= FRESH_SHARE }
+        Bar::new(what, measured, format!("≤ {FRESH_SHARE}x"), ratio <= FRESH_SHARE)
     } else {
         let more = fresh - reused;
         let measured = format!("{compared}: {:+.1} µs", more / 1e3);
-        Bar { what, measured, bar: format!("≤ {} more", shown(FRESH_FIXED_NS)), holds: more <= FRESH_FIXED_NS }
+        Bar::new(what, measured, format!("≤ {} more", shown(FRESH_FIXED_NS)), more <= FRESH_FIXED_NS)
     }
 }
 
@@ -117,11 +110,11 @@ fn growth(growth: &Growth) -> Bar {
     let costs: Option<Vec<f64>> =
         growth.points.iter().map(|point| Some(point.cells.get(FRESH)?.p50()? / point.work)).collect();
     let Some((costs, &smallest)) = costs.as_deref().and_then(|costs| Some((costs, costs.first()?))) else {
-        return Bar { what, measured: "not measured".to_owned(), bar, holds: false };
+        return Bar::new(what, "not measured".to_owned(), bar, false);
     };
     let most = costs.iter().fold(0.0_f64, |most, cost| most.max(cost / smallest));
     let last = costs.last().map_or(1.0, |cost| cost / smallest);
-    Bar { what, measured: format!("{most:.2}x at most, {last:.2}x at the largest"), bar, holds: most <= GROWTH }
+    Bar::new(what, format!("{most:.2}x at most, {last:.2}x at the largest"), bar, most <= GROWTH)
 }
 
 fn shown(nanoseconds: f64) -> String {

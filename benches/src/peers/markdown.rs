@@ -39,6 +39,10 @@ pub fn document(report: &Report) -> String {
         ),
         format!("## Who is compared\n\n{}", legend(&report.peers)),
     ];
+    if let Some(roofline) = roofline(report) {
+        let at = sections.len() - 2;
+        sections.insert(at, format!("## What this CPU allows\n\n{roofline}"));
+    }
     if !report.growth.is_empty() {
         let tables: Vec<String> = report.growth.iter().map(growth).collect();
         sections.insert(4, format!("## How cost grows\n\n{}", tables.join("\n")));
@@ -143,6 +147,49 @@ fn bars(bars: &[Bar]) -> String {
     let head = ["measured", "bar", "holds"].map(str::to_owned).to_vec();
     let hold = bars.iter().filter(|bar| bar.holds).count();
     format!("{}\n{hold} of {} bars hold.\n", table("what", head, rows), bars.len())
+}
+
+/// The least time of each model, and what of the time that bars allow that is.
+fn roofline(report: &Report) -> Option<String> {
+    let shown = |nanoseconds: f64| show(Duration::from_nanos(nanoseconds as u64));
+    let known = || report.models.iter().filter_map(|model| Some((model, model.roofline?)));
+    known().next()?;
+    let models = known().map(|(model, roofline)| {
+        let fresh = model.cells.get(FRESH).and_then(Cell::p50);
+        let reached = fresh.map_or_else(|| "–".to_owned(), |fresh| percent(roofline.least_ns() / fresh));
+        let cells = vec![
+            format!("{:.3}", roofline.flops as f64 / 1e9),
+            format!("{} at {:.1}", shown(roofline.computing_ns()), roofline.peak_gflops),
+            format!("{:.2}", roofline.weight_bytes as f64 / 1e6),
+            format!("{} at {:.0}", shown(roofline.reading_ns()), roofline.read_gb_s),
+            fresh.map_or_else(|| "–".to_owned(), shown),
+            reached,
+        ];
+        (model.name.clone(), cells)
+    });
+    let head = ["GFLOP", "computed, GFLOP/s", "weights, MB", "read, GB/s", "fresh instance", "of which the longer"];
+    let models = table("", head.map(str::to_owned).to_vec(), models);
+    let bars = report.bars.iter().filter_map(|bar| {
+        let allowed = bar.allowed.as_ref()?;
+        let (_, roofline) = known().find(|(model, _)| model.name == allowed.model)?;
+        let least = roofline.least_ns();
+        let part = least / allowed.nanoseconds;
+        let part = if part > 1.0 { format!("**{}**", percent(part)) } else { percent(part) };
+        Some((bar.what.clone(), vec![shown(allowed.nanoseconds), shown(least), part]))
+    });
+    let head = ["allows", "least time", "of what is allowed"].map(str::to_owned).to_vec();
+    Some(format!(
+        "The [roofline](https://doi.org/10.1145/1498765.1498785) of each model, in one thread: what its floating-point \
+         operations take at the rate that was measured for multiply-adds on registers in WebAssembly's vectors of 128 bits, and \
+         what it takes to read its packed weights once, from wherever they lie. Activations, and all that is no multiply-add, come \
+         on top.\n\n{models}\nA bar that allows less than the longer of the two is beyond this CPU, as long as vectors have 128 \
+         bits.\n\n{}",
+        table("bar", head, bars)
+    ))
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.0} %", part * 100.0)
 }
 
 fn growth(growth: &Growth) -> String {

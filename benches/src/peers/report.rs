@@ -49,6 +49,39 @@ pub struct ModelReport {
     pub name: String,
     /// The results, by peer.
     pub cells: BTreeMap<String, Cell>,
+    /// What this CPU needs for it at least.
+    #[serde(default)]
+    pub roofline: Option<Roofline>,
+}
+
+/// What a model has to do, and how fast this CPU can do that in one thread.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Roofline {
+    /// Floating-point operations, two for each multiply-add.
+    pub flops: u64,
+    /// The rate of multiply-adds on numbers in registers, in WebAssembly's vectors, in 10⁹ operations a second.
+    pub peak_gflops: f64,
+    /// Bytes of packed weights.
+    pub weight_bytes: u64,
+    /// How fast so many are read, in 10⁹ bytes a second.
+    pub read_gb_s: f64,
+}
+
+impl Roofline {
+    /// What the operations take at the peak, in nanoseconds.
+    pub fn computing_ns(&self) -> f64 {
+        self.flops as f64 / self.peak_gflops
+    }
+
+    /// What reading the weights takes, in nanoseconds.
+    pub fn reading_ns(&self) -> f64 {
+        self.weight_bytes as f64 / self.read_gb_s
+    }
+
+    /// The least time, in nanoseconds: of the two, which a CPU can do at once, the longer.
+    pub fn least_ns(&self) -> f64 {
+        self.computing_ns().max(self.reading_ns())
+    }
 }
 
 /// What was measured of a model on a peer.
@@ -121,6 +154,32 @@ pub struct Bar {
     pub bar: String,
     /// Whether it is that.
     pub holds: bool,
+    /// Where it allows a model a time in a fresh instance: which.
+    #[serde(default)]
+    pub allowed: Option<Allowed>,
+}
+
+/// A time that a bar allows.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct Allowed {
+    /// The model.
+    pub model: String,
+    /// In nanoseconds.
+    pub nanoseconds: f64,
+}
+
+// === impl Bar ===
+
+impl Bar {
+    /// One that allows no model a time.
+    pub fn new(what: String, measured: String, bar: String, holds: bool) -> Bar {
+        Bar { what, measured, bar, holds, allowed: None }
+    }
+
+    /// The same, which allows a model this time.
+    pub fn allowing(self, model: &str, nanoseconds: f64) -> Bar {
+        Bar { allowed: Some(Allowed { model: model.to_owned(), nanoseconds }), ..self }
+    }
 }
 
 // === impl Report ===

@@ -48,8 +48,10 @@ struct Operator {
     nanoseconds: u64,
     /// Floating-point operations, where the operator tells: two for each multiply-add.
     flops: u64,
-    /// Bytes of inputs and outputs. What is packed for a kernel, as weights are, does not count.
+    /// Bytes of inputs and outputs.
     bytes: u64,
+    /// Bytes of what is packed for a kernel, as weights are, where the operator tells.
+    weight_bytes: u64,
     outputs: Vec<Vec<usize>>,
 }
 
@@ -137,7 +139,7 @@ pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
 
 fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: &[TValue]) -> TractResult<Operator> {
     let facts = graph.plan().model().node_input_facts(node.id)?;
-    let mut flops = 0;
+    let (mut flops, mut weight_bytes) = (0, 0);
     for (cost, count) in node.op.cost(&facts)? {
         let count = count.eval(context.symbols).to_i64().unwrap_or(0).unsigned_abs();
         flops += match cost {
@@ -145,6 +147,9 @@ fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: 
             Cost::Div(_) => count,
             _ => 0,
         };
+        if let Cost::Params(datatype) = cost {
+            weight_bytes += count * datatype.size_of() as u64;
+        }
     }
     Ok(Operator {
         name: node.name.clone(),
@@ -156,6 +161,7 @@ fn describe(graph: &Graph, context: &EvalContext<'_>, node: &TypedNode, inputs: 
         nanoseconds: 0,
         flops,
         bytes: inputs.iter().map(|input| bytes(input)).sum(),
+        weight_bytes,
         outputs: Vec::new(),
     })
 }

@@ -146,6 +146,11 @@ impl Weights {
         self.columns
     }
 
+    /// How many numbers are packed, biases included.
+    pub fn volume(&self) -> usize {
+        4 * (self.blocks.len() + self.bias.len())
+    }
+
     /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: a multiple of [`STRIP`].
     pub fn rows_at_a_time(&self) -> usize {
         let strips = STRIPS_BYTES / (self.depth * STRIP * 4);

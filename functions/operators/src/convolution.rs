@@ -231,7 +231,8 @@ impl TypedOp for Convolution {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let results: TDim = self.geometry.shape(&inputs[0].shape.to_tvec()).iter().product();
-        Ok(tvec!((Cost::FMA(f32::datum_type()), results * self.weights.depth())))
+        let (steps, packed) = (results * self.weights.depth(), self.weights.volume().into());
+        Ok(tvec!((Cost::FMA(f32::datum_type()), steps), (Cost::Params(f32::datum_type()), packed)))
     }
 
     as_op!();

@@ -87,7 +87,9 @@ impl TypedOp for Depthwise {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let results: TDim = self.geometry.shape(&inputs[0].shape.to_tvec()).iter().product();
-        Ok(tvec!((Cost::FMA(f32::datum_type()), results * self.geometry.kernel[0] * self.geometry.kernel[1])))
+        let steps = results * self.geometry.kernel[0] * self.geometry.kernel[1];
+        let packed = self.weights.volume().into();
+        Ok(tvec!((Cost::FMA(f32::datum_type()), steps), (Cost::Params(f32::datum_type()), packed)))
     }
 
     as_op!();

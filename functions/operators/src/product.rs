@@ -106,7 +106,8 @@ impl TypedOp for Product {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let rows: TDim = inputs[0].shape[..self.rows].iter().product();
-        Ok(tvec!((Cost::FMA(f32::datum_type()), rows * self.weights.depth() * self.weights.columns())))
+        let (steps, packed) = (rows * self.weights.depth() * self.weights.columns(), self.weights.volume().into());
+        Ok(tvec!((Cost::FMA(f32::datum_type()), steps), (Cost::Params(f32::datum_type()), packed)))
     }
 
     as_op!();

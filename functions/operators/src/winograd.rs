@@ -259,7 +259,9 @@ impl TypedOp for Winograd {
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let results: TDim = self.geometry.shape(&inputs[0].shape.to_tvec()).iter().product();
         let Points { filtering, weights, .. } = &*self.points;
-        Ok(tvec!((Cost::FMA(f32::datum_type()), results * (weights[0].depth() * filtering.products()) / RESULTS)))
+        let steps = results * (weights[0].depth() * filtering.products()) / RESULTS;
+        let packed = weights.iter().map(Weights::volume).sum::<usize>().into();
+        Ok(tvec!((Cost::FMA(f32::datum_type()), steps), (Cost::Params(f32::datum_type()), packed)))
     }
 
     as_op!();

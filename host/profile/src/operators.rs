@@ -39,8 +39,10 @@ pub struct Operator {
     pub nanoseconds: u64,
     /// Floating-point operations, where the operator tells: two for each multiply-add.
     pub flops: u64,
-    /// Bytes of its inputs and outputs. What is packed for a kernel, as weights are, does not count.
+    /// Bytes of its inputs and outputs.
     pub bytes: u64,
+    /// Bytes of what is packed for its kernel, as weights are, where the operator tells.
+    pub weight_bytes: u64,
     /// The shapes of its outputs.
     pub outputs: Vec<Vec<usize>>,
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::peers::bars;
+use crate::peers::report::Roofline;
 
 fn report() -> Report {
     let mut report: Report = serde_json::from_str(include_str!("report.json")).expect("a report");
@@ -65,6 +66,26 @@ fn bars_tell_what_holds_and_what_does_not() {
     assert!(text.contains("\n7 of 8 bars hold.\n"), "{text}");
     let cost = row(&text, "## How cost grows", "| … per item");
     assert_eq!(cost, "| … per item | 20.0 ms | 24.0 ms |");
+}
+
+#[test]
+fn bars_that_this_cpu_cannot_hold_are_told() {
+    let mut report = report();
+    assert!(!document(&report).contains("What this CPU allows"), "nothing was measured of it");
+    // Computing takes longer than reading.
+    report.models[0].roofline =
+        Some(Roofline { flops: 800_000_000, peak_gflops: 40.0, weight_bytes: 100_000_000, read_gb_s: 10.0 });
+    let text = document(&report);
+    let section = "## What this CPU allows";
+    let model = "| efficientnet-lite0 | 0.800 | 20.0 ms at 40.0 | 100.00 | 10.0 ms at 10 | 20.0 ms | 100 % |";
+    assert_eq!(row(&text, section, "| efficientnet-lite0 |"), model);
+    let bar = "| efficientnet-lite0, fresh instance, against ONNX Runtime, the faster of C API and Python | 20.8 ms | 20.0 ms | 96 % |";
+    assert_eq!(row(&text, section, "| efficientnet-lite0, fresh instance, against ONNX"), bar);
+    report.models[0].roofline =
+        Some(Roofline { flops: 0, peak_gflops: 40.0, weight_bytes: 100_000_000, read_gb_s: 4.0 });
+    report.bars = bars::check(&report);
+    let beyond = row(&document(&report), section, "| efficientnet-lite0, fresh instance, against ONNX");
+    assert!(beyond.ends_with("| 20.8 ms | 25.0 ms | **120 %** |"), "{beyond}");
 }
 
 #[test]

@@ -70,6 +70,11 @@ impl Depthwise {
         self.channels
     }
 
+    /// How many numbers are packed, biases included.
+    pub fn volume(&self) -> usize {
+        4 * (self.weights.len() + self.bias.len())
+    }
+
     /// Writes a row of the result.
     ///
     /// # Safety

@@ -133,7 +133,7 @@ impl Sum {
         self.count += 1;
         self.nanoseconds = self.nanoseconds.saturating_add(operator.nanoseconds);
         self.flops = self.flops.saturating_add(operator.flops);
-        self.bytes = self.bytes.saturating_add(operator.bytes);
+        self.bytes = self.bytes.saturating_add(operator.bytes).saturating_add(operator.weight_bytes);
     }
 
     fn row(&self, total: u64, peak_gflops: f64) -> String {
