@@ -5,6 +5,7 @@
 //! numbers of a tile in registers, of which there are too few on x86-64; these multiply four rows at a time, and keep the
 //! tile in memory between the steps. What tract does for each tile then weighs less the more rows there are.
 
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 use tract_data::prelude::DatumType;
@@ -161,9 +162,12 @@ unsafe fn run<const R: usize>(specs: &[FusedKerSpec<f32>]) -> isize {
 /// There are as many numbers for each of `depth` steps in both, and `depth` is not 0.
 unsafe fn add_product<const R: usize>(tile: &mut [Row; R], depth: usize, left: *const f32, right: *const f32) {
     for (index, part) in tile.chunks_exact_mut(ROWS).enumerate() {
-        let mut sums = [ZERO; ROWS];
-        // SAFETY: as the caller says.
-        unsafe { multiply_part::<R>(depth, left.add(ROWS * index), right, &mut sums) };
+        let mut sums = MaybeUninit::uninit();
+        // SAFETY: as the caller says; the sums are written.
+        let sums = unsafe {
+            multiply_part::<R>(depth, left.add(ROWS * index), right, &mut sums);
+            sums.assume_init()
+        };
         for (x, sum) in part.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
             *x = *x + *sum;
         }
@@ -176,9 +180,14 @@ unsafe fn add_product<const R: usize>(tile: &mut [Row; R], depth: usize, left: *
 ///
 /// As for [`multiply`].
 #[inline(never)]
-unsafe fn multiply_part<const R: usize>(depth: usize, left: *const f32, right: *const f32, sums: &mut [Row; ROWS]) {
+unsafe fn multiply_part<const R: usize>(
+    depth: usize,
+    left: *const f32,
+    right: *const f32,
+    sums: &mut MaybeUninit<[Row; ROWS]>,
+) {
     // SAFETY: as the caller says.
-    *sums = unsafe { multiply::<R, COLUMNS>(depth, left, right) };
+    sums.write(unsafe { multiply::<R, COLUMNS, false>(depth, left, right) });
 }
 
 #[inline(always)]

@@ -4,7 +4,9 @@
 //! packed as they come, four to a strip, of each step the four numbers together; a strip stays in the cache until it has
 //! met all blocks. A tile of the result starts from the bias and is clipped before it is stored.
 
-use crate::tile::{ROWS, multiply};
+use std::mem::MaybeUninit;
+
+use crate::tile::{ROWS, SHORT, multiply};
 use crate::vector::F32x4;
 
 /// Columns of a block.
@@ -268,14 +270,20 @@ unsafe fn pack_apart<const APART: usize>(rows: [*const f32; STRIP], length: usiz
     }
 }
 
+/// The sums of a tile.
+type Sums = [[F32x4; VECTORS]; STRIP];
+
 /// What a tile has registers for, and nothing else: with more in the same function, Cranelift spills.
 #[inline(never)]
-unsafe fn product(depth: usize, strip: *const f32, weights: *const f32, sums: &mut [[F32x4; VECTORS]; STRIP]) {
+unsafe fn product<const IS_SHORT: bool>(
+    depth: usize,
+    strip: *const f32,
+    weights: *const f32,
+    sums: &mut MaybeUninit<Sums>,
+) {
     // SAFETY: as the caller says.
-    *sums = unsafe { multiply::<STRIP, BLOCK>(depth, strip, weights) };
+    sums.write(unsafe { multiply::<STRIP, BLOCK, IS_SHORT>(depth, strip, weights) });
 }
-
-const ZERO: [[F32x4; VECTORS]; STRIP] = [[F32x4::ZERO; VECTORS]; STRIP];
 
 /// What tiles of the same columns have in common.
 struct Panel {
@@ -304,8 +312,14 @@ impl Panel {
     unsafe fn tile(&self, strip: *const f32, mut to: *mut f32, stride: usize) {
         // SAFETY: as the caller says.
         unsafe {
-            let mut sums = ZERO;
-            product(self.depth, strip, self.weights, &mut sums);
+            // Not zeros first: Wasmtime writes these by a call, which takes as long as eight steps.
+            let mut sums = MaybeUninit::uninit();
+            if self.depth <= SHORT {
+                product::<true>(self.depth, strip, self.weights, &mut sums);
+            } else {
+                product::<false>(self.depth, strip, self.weights, &mut sums);
+            }
+            let sums = sums.assume_init();
             let bias = [F32x4::load(self.bias), F32x4::load(self.bias.add(4))];
             let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
             for row in sums {

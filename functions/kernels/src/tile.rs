@@ -9,21 +9,24 @@ pub const ROWS: usize = 4;
 pub const VECTORS: usize = 2;
 
 /// Steps between two turns of the loop.
-const STEPS: usize = 32;
+const STEPS: usize = 96;
+
+/// Steps of a product that needs no loop.
+pub const SHORT: usize = 32;
 
 /// A tile of the product of two panels: for each of `depth` steps [`ROWS`] numbers at `left` and [`VECTORS`] vectors at
 /// `right`, with `LEFT` and `RIGHT` numbers from one step to the next.
 ///
 /// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. The rest of how
 /// it is written is for Cranelift too. Where a loop turns, all vectors are saved, since the host may be called there; so
-/// the steps are unrolled. What has no side effects is computed as late as possible; so after each step the loop may be
+/// the steps are unrolled, and where they are at most [`SHORT`], as `IS_SHORT` says, there is no loop. What has no side effects is computed as late as possible; so after each step the loop may be
 /// left, for which all sums must be there: otherwise the operands of all steps would be loaded first, and be too many.
 ///
 /// # Safety
 ///
-/// `depth` is not 0. Of each step, there are four numbers at `left` and eight at `right`.
+/// `depth` is not 0, and at most [`SHORT`] if `IS_SHORT`. Of each step, there are four numbers at `left` and eight at `right`.
 #[inline(always)]
-pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
+pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const IS_SHORT: bool>(
     depth: usize,
     mut left: *const f32,
     mut right: *const f32,
@@ -56,7 +59,14 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
         )*};
     }
     loop {
-        steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+        steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25);
+        steps!(26 27 28 29 30 31);
+        if IS_SHORT {
+            break;
+        }
+        steps!(32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57);
+        steps!(58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83);
+        steps!(84 85 86 87 88 89 90 91 92 93 94 95);
         left = left.wrapping_add(STEPS * LEFT);
         right = right.wrapping_add(STEPS * RIGHT);
     }
@@ -81,14 +91,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_tile_is_the_product_of_its_panels(
-            panels in (1..70_usize).prop_flat_map(|depth| {
+            panels in (1..250_usize).prop_flat_map(|depth| {
                 (prop::collection::vec(-1.0_f32..1.0, depth * 8), prop::collection::vec(-1.0_f32..1.0, depth * 8))
             })
         ) {
             let (left, right) = panels;
             let depth = left.len() / 8;
             // SAFETY: there are eight numbers of each step in both.
-            let tile = unsafe { multiply::<8, 8>(depth, left.as_ptr(), right.as_ptr()) };
+            let tile = unsafe { multiply::<8, 8, false>(depth, left.as_ptr(), right.as_ptr()) };
+            if depth <= SHORT {
+                // SAFETY: as above.
+                let short = unsafe { multiply::<8, 8, true>(depth, left.as_ptr(), right.as_ptr()) };
+                prop_assert_eq!(short.map(|row| row.map(F32x4::to_array)), tile.map(|row| row.map(F32x4::to_array)));
+            }
             for (row, expected) in tile.iter().zip(plain(depth, &left, &right)) {
                 let row = row.iter().flat_map(|vector| vector.to_array());
                 for (got, expected) in row.zip(expected) {

@@ -54,10 +54,11 @@ impl EvalOp for BatchProduct {
         let columns = right.shape()[self.columns[0]];
         let fits = self.batch.iter().all(|[one, other, _]| left.shape()[*one] == right.shape()[*other]);
         ensure!(fits && right.shape()[self.depth[1]] == depth, "{:?} by {:?}", left.shape(), right.shape());
-        let mut output = Tensor::zero::<f32>(&shape)?;
-        if output.len() == 0 || depth == 0 {
-            return Ok(tvec!(output.into_tvalue()));
+        if depth == 0 || shape.iter().product::<usize>() == 0 {
+            return Ok(tvec!(Tensor::zero::<f32>(&shape)?.into_tvalue()));
         }
+        // SAFETY: each row of each product is written to below.
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let strides = [strides(left.shape()), strides(right.shape()), strides(&shape)];
         ensure!(strides[0][self.depth[0]] == 1 && strides[2][self.columns[1]] == 1, "steps and columns are last");
         let [step, column] = [self.depth[1], self.columns[0]].map(|axis| strides[1][axis]);
