@@ -95,13 +95,8 @@ impl Rows for Images<'_> {
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
         let [one, .., other] = places;
-        if channels == 1
-            && stride[1] == 1
-            && interior
-            && first + STRIP <= last + 1
-            && one.1 == other.1
-            && one.0 == other.0
-        {
+        let in_one_row = first + STRIP <= last + 1 && one.1 == other.1 && one.0 == other.0;
+        if channels == 1 && stride[1] == 1 && interior && in_one_row {
             // The same step of four windows is four numbers beside each other.
             for row in 0..kernel[0] {
                 let y = (one.1 + row * dilation[0]).checked_sub(before[0]).filter(|y| *y < input[0]);
@@ -119,6 +114,20 @@ impl Rows for Images<'_> {
             return;
         }
         let beside = interior && (dilation[1] == 1 || kernel[1] == 1);
+        let all_inside = one.1 >= before[0] && one.1 + (kernel[0] - 1) * dilation[0] < input[0] + before[0];
+        if beside && in_one_row && all_inside {
+            let at = one.0 + ((one.1 - before[0]) * input[1] + one.2 - before[1]) * channels;
+            for row in 0..kernel[0] {
+                let at = at + row * dilation[0] * input[1] * channels;
+                // SAFETY: all four windows are inside of the image, and there is room for this part of them.
+                unsafe {
+                    let from = self.numbers.as_ptr().add(at);
+                    let rows = std::array::from_fn(|index| from.add(index * stride[1] * channels));
+                    pack(rows, kernel[1] * channels, strip.add(row * kernel[1] * channels * STRIP));
+                }
+            }
+            return;
+        }
         let (steps, length) = if beside { (1, kernel[1] * channels) } else { (kernel[1], channels) };
         for row in 0..kernel[0] {
             for step in 0..steps {

@@ -4,8 +4,12 @@ use super::{Inside, Window};
 use crate::rows::Bounds;
 use crate::vector::F32x4;
 
-/// Places that are computed side by side.
-const PLACES: usize = 4;
+/// Places that are computed side by side, in a row that has as many. Many images have a multiple of seven places in a row; for
+/// windows of five by five, more would be too many sums beside five factors.
+const WIDE: usize = 7;
+
+/// The same in a shorter row.
+const NARROW: usize = 4;
 
 /// Vectors of channels that are computed one after the other, before the next places are: a line of the cache.
 const VECTORS: usize = 4;
@@ -88,23 +92,15 @@ impl Depthwise {
         let interior = window.interior(1);
         let [width, places] = [window.input[1], window.output[1]];
         let whole = channels / 4;
-        // Of which windows four are computed side by side.
+        // Of which windows several are computed side by side.
         let kernel = match (window.kernel, window.stride[1], window.dilation[1]) {
-            ([1..=3, 3], 1, 1) => {
-                Some(Together { inner: side_by_side::<3, 1, false>, edge: side_by_side::<3, 1, true> })
-            }
-            ([1..=3, 3], 2, 1) => {
-                Some(Together { inner: side_by_side::<3, 2, false>, edge: side_by_side::<3, 2, true> })
-            }
-            ([1..=5, 5], 1, 1) => {
-                Some(Together { inner: side_by_side::<5, 1, false>, edge: side_by_side::<5, 1, true> })
-            }
-            ([1..=5, 5], 2, 1) => {
-                Some(Together { inner: side_by_side::<5, 2, false>, edge: side_by_side::<5, 2, true> })
-            }
+            ([1..=3, 3], 1, 1) => Together::of::<3, 1>(places),
+            ([1..=3, 3], 2, 1) => Together::of::<3, 2>(places),
+            ([1..=5, 5], 1, 1) => Together::of::<5, 1>(places),
+            ([1..=5, 5], 2, 1) => Together::of::<5, 2>(places),
             _ => None,
         };
-        let kernel = kernel.filter(|_| places >= PLACES && vertical.first < vertical.end);
+        let kernel = kernel.filter(|_| vertical.first < vertical.end);
         let mut vector = 0;
         while 4 * vector < channels {
             let count = (whole - vector).min(VECTORS);
@@ -137,14 +133,14 @@ impl Depthwise {
                 while place < places {
                     let to = to.add(place * channels + first);
                     if let Some(kernel) = kernel.filter(|_| count > 0) {
-                        // The last four may have been computed in part before.
-                        let at = place.min(places - PLACES);
+                        // The last ones may have been computed in part before.
+                        let at = place.min(places - kernel.places);
                         let to = to.sub((place - at) * channels);
-                        let is_inner = at >= interior.start && at + PLACES <= interior.end;
+                        let is_inner = at >= interior.start && at + kernel.places <= interior.end;
                         let taps = taps(at, Inside { first: 0, end: window.kernel[1] });
                         let run = if is_inner { kernel.inner } else { kernel.edge };
                         run(&taps, count, channels, bias, to);
-                        place += PLACES;
+                        place += kernel.places;
                         continue;
                     }
                     let horizontal = window.inside(1, place);
@@ -172,16 +168,36 @@ impl Depthwise {
     }
 }
 
-/// Computes four places side by side.
+/// Computes places side by side.
 type SideBySide = unsafe fn(*const Taps, usize, usize, *const f32, *mut f32);
 
-/// How a window is computed at four places side by side.
+/// How a window is computed at several places side by side.
 #[derive(Clone, Copy)]
 struct Together {
-    /// Where all of it is inside of the image at all four.
+    /// At how many.
+    places: usize,
+    /// Where all of it is inside of the image at all of them.
     inner: SideBySide,
     /// Elsewhere.
     edge: SideBySide,
+}
+
+impl Together {
+    /// For a window `W` wide that goes `S` at a time, in a row of so many places; none where these are too few.
+    fn of<const W: usize, const S: usize>(places: usize) -> Option<Together> {
+        match places {
+            0..NARROW => None,
+            NARROW..WIDE => {
+                let edge = side_by_side::<W, S, NARROW, true>;
+                Some(Together { places: NARROW, inner: edge, edge })
+            }
+            _ => Some(Together {
+                places: WIDE,
+                inner: side_by_side::<W, S, WIDE, false>,
+                edge: side_by_side::<W, S, WIDE, true>,
+            }),
+        }
+    }
 }
 
 impl Taps {
@@ -193,21 +209,12 @@ impl Taps {
     }
 }
 
-/// The column of a window that is the `step`th to be done: those first between which the places lie, as they share most of
-/// the image.
-#[inline(always)]
-const fn column<const W: usize, const S: usize>(step: usize) -> usize {
-    let first = W.div_ceil(S);
-    if step < first { step * S } else { (step - first) * S + 1 }
-}
-
-/// `count` vectors of channels, one after the other, at four places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
-/// one or two, at a time: what the four have in common is loaded once. How it is written is for Cranelift; see
-/// [`crate::tile`]. Every other step has sums of its own, as there are too few sums else for a multiplier that has several at
-/// work. The taps are behind a pointer, as what is read through a reference would be kept in registers from one vector to
-/// the next.
+/// `count` vectors of channels, one after the other, at `P` places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
+/// one or two, at a time: each number of the image is loaded once, and goes into the sums of all places whose windows it is
+/// in. How it is written is for Cranelift; see [`crate::tile`]. The taps are behind a pointer, as what is read through a
+/// reference would be kept in registers from one vector to the next.
 #[inline(never)]
-unsafe fn side_by_side<const W: usize, const S: usize, const EDGE: bool>(
+unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDGE: bool>(
     taps: *const Taps,
     count: usize,
     channels: usize,
@@ -217,35 +224,20 @@ unsafe fn side_by_side<const W: usize, const S: usize, const EDGE: bool>(
     // SAFETY: as the caller says.
     unsafe {
         for index in 0..count {
-            let mut even = [F32x4::load(bias.add(4 * index)); PLACES];
-            let mut odd = [F32x4::ZERO; PLACES];
-            let mut remaining = (*taps).size[0] * W;
+            let mut sums = [F32x4::load(bias.add(4 * index)); P];
+            let mut remaining = (*taps).size[0] * const { (P - 1) * S + W };
             let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
-            let beside = (*taps).weights_beside;
-            let mut window = [F32x4::ZERO; PLACES];
-            macro_rules! steps {
-                ($($step:literal $sums:ident)*) => {$(
-                    if $step < W * W {
-                        let at = column::<W, S>($step % W);
-                        let is_next = $step % W > 0 && at == column::<W, S>(($step % W).max(1) - 1) + S;
-                        if $step > 0 && $step % W == 0 {
-                            from = from.wrapping_add((*taps).below);
-                            weights = weights.wrapping_add((*taps).weights_below);
-                        }
-                        if is_next {
-                            window = [window[1], window[2], window[3], F32x4::ZERO];
-                        }
-                        for (place, x) in window.iter_mut().enumerate() {
-                            if !is_next || place == PLACES - 1 {
-                                let column = place * S + at;
-                                let x_at = from.wrapping_add(column * channels);
-                                let inside = !EDGE || column.wrapping_sub((*taps).outside) < (*taps).inside;
-                                *x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
+            macro_rules! columns {
+                ($factors:ident: $($column:literal)*) => {$(
+                    if $column < const { (P - 1) * S + W } {
+                        let x_at = from.wrapping_add($column * channels);
+                        let inside = !EDGE || ($column as usize).wrapping_sub((*taps).outside) < (*taps).inside;
+                        let x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
+                        for (tap, factor) in $factors.into_iter().enumerate() {
+                            if $column >= tap && ($column - tap) % S == 0 && ($column - tap) / S < P {
+                                let sum = &mut sums[($column - tap) / S];
+                                *sum = x.mul_add(factor, *sum);
                             }
-                        }
-                        let factor = F32x4::load(weights.add(at * beside));
-                        for (sum, x) in $sums.iter_mut().zip(window) {
-                            *sum = x.mul_add(factor, *sum);
                         }
                         remaining -= 1;
                         if remaining == 0 {
@@ -254,16 +246,28 @@ unsafe fn side_by_side<const W: usize, const S: usize, const EDGE: bool>(
                     }
                 )*};
             }
+            macro_rules! rows {
+                ($($row:literal)*) => {$(
+                    if $row < W {
+                        if $row > 0 {
+                            from = from.wrapping_add((*taps).below);
+                            weights = weights.wrapping_add((*taps).weights_below);
+                        }
+                        let factors: [F32x4; W] =
+                            std::array::from_fn(|tap| F32x4::load(weights.add(tap * (*taps).weights_beside)));
+                        columns!(factors: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
+                    }
+                )*};
+            }
             // Left at the end, if not before.
             #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
             loop {
-                steps!(0 even 1 odd 2 even 3 odd 4 even 5 odd 6 even 7 odd 8 even 9 odd 10 even 11 odd 12 even);
-                steps!(13 odd 14 even 15 odd 16 even 17 odd 18 even 19 odd 20 even 21 odd 22 even 23 odd 24 even);
+                rows!(0 1 2 3 4);
                 break;
             }
             let (low, high) = (F32x4::splat((*taps).bounds.low), F32x4::splat((*taps).bounds.high));
-            for (place, (even, odd)) in even.into_iter().zip(odd).enumerate() {
-                (even + odd).at_least(low).at_most(high).store(to.add(place * channels + 4 * index));
+            for (place, sum) in sums.into_iter().enumerate() {
+                sum.at_least(low).at_most(high).store(to.add(place * channels + 4 * index));
             }
         }
     }

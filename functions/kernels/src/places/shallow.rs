@@ -1,5 +1,5 @@
-//! Convolutions of images with few channels, the first of most networks: a window holds so few numbers that to pack them, as
-//! [`crate::rows`] does, would take longer than to multiply them.
+//! Convolutions of images with one channel: a window holds so few numbers that to pack them, as [`crate::rows`] does, would take
+//! longer than to multiply them.
 
 use super::Window;
 use crate::rows::Bounds;
@@ -53,7 +53,6 @@ impl Shallow {
         let kernel: Kernel = match (rows, length) {
             (1..=3, 3) => tile::<3>,
             (1..=5, 5) => tile::<5>,
-            (1..=3, 9) => tile::<9>,
             _ => return None,
         };
         if !columns.is_multiple_of(BLOCK) {
@@ -142,7 +141,7 @@ unsafe fn tile<const LENGTH: usize>(taps: *const Taps, to: *mut f32, stride: usi
         // Left at the end, if not before.
         #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
         loop {
-            steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26);
+            steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24);
             break;
         }
         let (low, high) = (F32x4::splat((*taps).bounds.low), F32x4::splat((*taps).bounds.high));

@@ -9,7 +9,7 @@ fn windows() -> impl Strategy<Value = Window> {
     let sizes =
         (prop::array::uniform2(1..6_usize), prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
     let image =
-        (prop::array::uniform2(1..14_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..5_usize));
+        (prop::array::uniform2(1..20_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..5_usize));
     (sizes, image).prop_filter_map(
         "the window is larger than what it goes over",
         |((kernel, stride, dilation), (input, before, after))| {
@@ -76,7 +76,7 @@ proptest! {
 
     #[test]
     fn few_channels_are_multiplied_as_they_lie(
-        (rows, [width, channels]) in (1..4_usize, prop::sample::select(vec![[3, 1], [5, 1], [3, 3], [1, 3], [1, 5], [9, 1]])),
+        (rows, [width, channels]) in (1..4_usize, prop::sample::select(vec![[3, 1], [5, 1], [1, 3], [1, 5]])),
         stride in prop::array::uniform2(1..3_usize),
         dilation in 1..3_usize,
         output in [1..4_usize, 2..9_usize],
