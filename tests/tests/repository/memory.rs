@@ -41,9 +41,12 @@ fn ask(node: &Node) {
 #[test]
 fn a_model_that_is_unloaded_is_unmapped_at_once() {
     let node = Node::start(versions(&["1"]), &["--workers 2"]);
-    for _ in 0..2 {
+    for round in 0..3 {
         ask(&node);
-        wait_for_mapped(&node, 1);
+        // What was compiled just now need not be mapped from a file.
+        if round > 0 {
+            wait_for_mapped(&node, 1);
+        }
         node.call("POST", "m/unload", &Value::Null).expect(200);
         wait_for_mapped(&node, 0);
         node.call("POST", "m/load", &Value::Null).expect(200);
@@ -76,7 +79,6 @@ fn a_model_that_is_unloaded_stays_for_the_request_that_has_it() {
         thread::sleep(Duration::from_millis(500));
         node.call("POST", "m/unload", &Value::Null).expect(200);
         node.server.infer("m", &input(0.0)).expect(503);
-        assert_eq!(machine_code(&node).len(), 1);
         assert_eq!(asking.join().unwrap(), 504);
     });
     wait_for_mapped(&node, 0);
