@@ -37,6 +37,17 @@ fn status_bytes(process: u32, field: &str) -> u64 {
     kilobytes(line)
 }
 
+/// The memory that it has in huge pages, in bytes; `None` where the system has none to give.
+#[must_use]
+pub fn huge_page_bytes(process: u32) -> Option<u64> {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
+    if enabled.contains("[never]") {
+        return None;
+    }
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("AnonHugePages:")).map(kilobytes)
+}
+
 /// How often it touched a page that had to be mapped or copied first.
 #[must_use]
 pub fn page_faults(process: u32) -> u64 {

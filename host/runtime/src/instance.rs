@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use samara_nn::ComputeError;
 use samara_protocol::{InputTensor, ModelMetadata, OutputTensor, TensorSpec, check_data};
+use wasmtime::component::{self, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::abi::{Served, ServedPre, wit};
+use crate::abi::{Served, ServedIndices, wit};
 use crate::guest::Guest;
-use crate::{Cancellation, InferError, Runtime, Watch};
+use crate::{Cancellation, InferError, Runtime, Watch, slots};
 
 /// One isolated instance of a model, with a memory of its own.
 ///
@@ -18,9 +19,12 @@ use crate::{Cancellation, InferError, Runtime, Watch};
 /// each other uses an instance for one of them.
 pub struct Instance {
     store: Store<Guest>,
+    instance: component::Instance,
     component: Served,
     runtime: Runtime,
     metadata: Arc<ModelMetadata>,
+    /// Whether it has run and not failed, so that it can be asked where its memory is.
+    is_sound: bool,
 }
 
 impl Instance {
@@ -28,17 +32,18 @@ impl Instance {
         runtime: Runtime,
         metadata: Arc<ModelMetadata>,
         mut store: Store<Guest>,
-        component: &ServedPre<Guest>,
+        (component, exports): (&InstancePre<Guest>, &ServedIndices),
         deadline: Duration,
         cancellation: &Cancellation,
     ) -> Result<Instance, InferError> {
         watch(&mut store, deadline, cancellation);
-        let component = {
+        let made = {
             let _running = runtime.shared.ticker.running();
             component.instantiate(&mut store)
-        }
-        .map_err(|error| explain(&error, &store, &runtime, deadline))?;
-        Ok(Instance { store, component, runtime, metadata })
+        };
+        let made = made.and_then(|instance| Ok((instance, exports.load(&mut store, &instance)?)));
+        let (instance, component) = made.map_err(|error| explain(&error, &store, &runtime, deadline))?;
+        Ok(Instance { store, instance, component, runtime, metadata, is_sound: false })
     }
 
     /// Runs the model once, within the runtime's deadline. See [`Instance::infer_within`].
@@ -112,7 +117,17 @@ impl Instance {
             let _running = self.runtime.shared.ticker.running();
             f(&self.component, &mut self.store)
         };
+        self.is_sound = result.is_ok();
         result.map_err(|error| explain(&error, &self.store, &self.runtime, deadline))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let (initial_bytes, grown_bytes) = self.store.data().memory.growth();
+        if self.is_sound && grown_bytes >= slots::LARGE_BYTES {
+            slots::use_huge_pages(&self.runtime.shared, &mut self.store, &self.instance, initial_bytes);
+        }
     }
 }
 

@@ -41,6 +41,7 @@ use wasmtime::component::Linker;
 
 use crate::guest::Guest;
 use crate::shared_models::SharedModels;
+use crate::slots::HugePages;
 
 /// What all models of a process share. Cloning it is cheap.
 #[derive(Clone)]
@@ -57,6 +58,7 @@ struct Shared {
     cache: Option<CodeCache>,
     functions: Option<FunctionCache>,
     models: SharedModels,
+    huge_pages: HugePages,
     ticker: Ticker,
 }
 
@@ -77,9 +79,9 @@ impl Runtime {
         let engine = Engine::new(&wasmtime).map_err(RuntimeError::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(RuntimeError::Thread)?;
         let linker = guest::linker(&engine).map_err(RuntimeError::Engine)?;
-        let models = SharedModels::default();
+        let (models, huge_pages) = Default::default();
         let (limits, graphs) = (config.limits.clone(), Arc::clone(&config.graphs));
-        let shared = Shared { engine, linker, limits, graphs, cache, functions, models, ticker };
+        let shared = Shared { engine, linker, limits, graphs, cache, functions, models, huge_pages, ticker };
         Ok(Runtime { shared: Arc::new(shared) })
     }
 

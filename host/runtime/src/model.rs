@@ -11,7 +11,7 @@ use samara_nn::wit::provides;
 use samara_protocol::ModelMetadata;
 use wasmtime::component::{Component, InstancePre};
 
-use crate::abi::{MODEL_INTERFACE, ServedPre};
+use crate::abi::{MODEL_INTERFACE, ServedIndices};
 use crate::cache::{About, CodeKey};
 use crate::graph::graph_of;
 use crate::guest::{self, Guest};
@@ -30,7 +30,8 @@ pub struct Model {
 /// What all models share that have the same component.
 pub(crate) struct Inner {
     runtime: Runtime,
-    component: ServedPre<Guest>,
+    component: InstancePre<Guest>,
+    exports: ServedIndices,
     metadata: Arc<ModelMetadata>,
     manifest: Option<Manifest>,
     graph: Option<Arc<Graph>>,
@@ -75,6 +76,11 @@ impl Model {
         }
         let bytes = std::fs::read(path).map_err(read)?;
         let (model, key) = Model::with_key(runtime, &bytes, path.parent())?;
+        drop(bytes);
+        if let CodeOrigin::Compiled(_) = model.origin {
+            // That takes many times the memory that its result does, and allocators keep it.
+            slots::trim_heap();
+        }
         if let Some(cache) = cache {
             cache.remember_file(path, identity, &key);
         }
@@ -161,12 +167,13 @@ impl Model {
         // Of its other imports the typed export calls none: they serve the HTTP export beside it.
         let mut linker = runtime.shared.linker.clone();
         linker.define_unknown_imports_as_traps(component).map_err(LoadError::Compile)?;
-        let prepared: InstancePre<Guest> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
-        let component = ServedPre::new(prepared)
+        let component: InstancePre<Guest> = linker.instantiate_pre(component).map_err(LoadError::Compile)?;
+        let exports = ServedIndices::new(&component)
             .map_err(|error| LoadError::MissingExport { interface: MODEL_INTERFACE, reason: format!("{error:#}") })?;
         let mut inner = Inner {
             runtime: runtime.clone(),
             component,
+            exports,
             metadata: Arc::new(ModelMetadata {
                 name: String::new(),
                 version: String::new(),
@@ -209,7 +216,7 @@ impl Model {
 
     /// Where its machine code is mapped, as addresses.
     pub fn image(&self) -> Range<usize> {
-        let image = self.inner.component.instance_pre().component().image_range();
+        let image = self.inner.component.component().image_range();
         image.start.addr()..image.end.addr()
     }
 
@@ -223,7 +230,7 @@ impl Model {
     /// until they are gone.
     pub fn unmap(self) {
         if Arc::strong_count(&self.inner) == 1 {
-            slots::give_back(&self.inner.runtime.shared, self.inner.component.instance_pre());
+            slots::give_back(&self.inner.runtime.shared, &self.inner.component);
         }
     }
 
@@ -247,6 +254,6 @@ impl Inner {
         let Shared { engine, limits, graphs, .. } = &*self.runtime.shared;
         let store = guest::store(engine, limits, graphs);
         let (runtime, metadata) = (self.runtime.clone(), Arc::clone(&self.metadata));
-        Instance::new(runtime, metadata, store, &self.component, deadline, cancellation)
+        Instance::new(runtime, metadata, store, (&self.component, &self.exports), deadline, cancellation)
     }
 }

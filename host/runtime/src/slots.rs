@@ -1,14 +1,24 @@
-//! The memory of the slots that a model's instances have run in: given back when the model rests.
+//! The memory of the slots that a model's instances have run in: in huge pages where it is much, and given back when the model
+//! rests.
 //!
 //! The pool keeps what an inference wrote in its slot, up to [`Config::keep_resident_bytes`](crate::Config), so that the
 //! next one need not fault it in. When Wasmtime drops a component, it unmaps its image from those slots, but keeps what lies
 //! above the image. There is no call that gives it back. So before a model is dropped, each slot that it has used is taken
 //! once more, by an instance whose memory the kernel is told to forget. Where that memory is, Wasmtime shows to what lifts a
 //! value: here, the name of the model.
+//!
+//! What an instance grows its memory by while it runs is large tensors, of which there may be thousands of pages. They are protected
+//! and looked through page by page whenever the slot is used, and each is looked up on its own in page tables that do not fit into
+//! the processor's caches. So that part of a slot is marked for pages of 2 MiB, once an instance has grown by several of these.
+//! Most models never grow: what they need is there from the start.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext};
-use wasmtime::component::{ComponentType, InstancePre, Lift, WasmList, WasmStr};
+use wasmtime::component::{ComponentType, Instance, InstancePre, Lift, WasmList, WasmStr};
 
 use crate::abi::{MODEL_INTERFACE, wit};
 use crate::config::MEMORY_BYTES;
@@ -17,6 +27,13 @@ use crate::{Cancellation, Shared, Watch};
 
 /// How many slots are left to those who need one meanwhile.
 const SPARE: u64 = 4;
+
+/// From how much growth on huge pages are used, in bytes: two of them, of which one is surely whole.
+pub(crate) const LARGE_BYTES: usize = 2 * HUGE_PAGE_BYTES;
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// How long an instance may take to tell where its memory is.
+const ASKING: Duration = Duration::from_millis(50);
 
 /// What `metadata` gives, of which nothing is wanted but where it lies.
 #[derive(ComponentType, Lift)]
@@ -59,6 +76,34 @@ pub(crate) fn give_back(shared: &Shared, component: &InstancePre<Guest>) {
     }
 }
 
+/// The slots that huge pages are used in: from which byte on, by the address of their memory.
+#[derive(Default)]
+pub(crate) struct HugePages(Mutex<HashMap<usize, usize>>);
+
+/// Has the kernel use huge pages in an instance's slot for what lies above `initial_bytes` of its memory, from the next instance on.
+/// This one does not run any more.
+pub(crate) fn use_huge_pages(shared: &Shared, store: &mut Store<Guest>, instance: &Instance, initial_bytes: usize) {
+    let Some(memory) = memory_of(shared, store, instance, ASKING) else { return };
+    let mut known = shared.huge_pages.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let from = known.entry(memory.0).or_insert(MEMORY_BYTES);
+    if initial_bytes < *from {
+        *from = initial_bytes;
+        memory.use_huge_pages(initial_bytes);
+    }
+}
+
+/// Where an instance's memory is, if it tells.
+fn memory_of(shared: &Shared, store: &mut Store<Guest>, instance: &Instance, deadline: Duration) -> Option<Place> {
+    store.set_epoch_deadline(1);
+    store.data_mut().watch = Watch::new(deadline, &Cancellation::default());
+    let _running = shared.ticker.running();
+    let interface = instance.get_export_index(&mut *store, None, MODEL_INTERFACE)?;
+    let metadata = instance.get_export_index(&mut *store, Some(&interface), "metadata")?;
+    let metadata = instance.get_typed_func::<(), (Metadata,)>(&mut *store, &metadata).ok()?;
+    let (Metadata { name: memory, .. },) = metadata.call(store, ()).ok()?;
+    Some(memory)
+}
+
 /// Has the allocator give back what it keeps for the next time, which mapping components and dropping them leaves behind.
 pub fn trim_heap() {
     // SAFETY: it has no conditions, and keeps what is in use where it is.
@@ -69,6 +114,27 @@ pub fn trim_heap() {
 }
 
 // === impl Place ===
+
+impl Place {
+    #[cfg(target_os = "linux")]
+    fn use_huge_pages(&self, initial_bytes: usize) {
+        use rustix::mm::{Advice, madvise};
+        let from = (self.0 + initial_bytes).next_multiple_of(HUGE_PAGE_BYTES);
+        let length = (self.0 + MEMORY_BYTES).saturating_sub(from);
+        // What is there now is in small pages, and would stay so.
+        for advice in [Advice::LinuxHugepage, Advice::LinuxDontNeed] {
+            // SAFETY: that part belongs to a slot that has `MEMORY_BYTES`, and this one is an instance's that does not run any more.
+            // Nothing is mapped there but memory that is zero when it is first used, as it is again now.
+            if let Err(error) = unsafe { madvise(from as *mut _, length, advice) } {
+                tracing::debug!(%error, "huge pages are not used for the memory of a slot");
+                return;
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn use_huge_pages(&self, _initial_bytes: usize) {}
+}
 
 // SAFETY: it is a text in every respect that these two traits have, and is never lowered.
 unsafe impl ComponentType for Place {
@@ -106,10 +172,7 @@ impl Slot {
         store.data_mut().watch = Watch::new(shared.limits.deadline, &Cancellation::default());
         let _running = shared.ticker.running();
         let instance = component.instantiate(&mut store).ok()?;
-        let interface = instance.get_export_index(&mut store, None, MODEL_INTERFACE)?;
-        let metadata = instance.get_export_index(&mut store, Some(&interface), "metadata")?;
-        let metadata = instance.get_typed_func::<(), (Metadata,)>(&mut store, &metadata).ok()?;
-        let (Metadata { name: memory, .. },) = metadata.call(&mut store, ()).ok()?;
+        let memory = memory_of(shared, &mut store, &instance, shared.limits.deadline)?;
         Some(Slot { _store: store, memory })
     }
 

@@ -74,6 +74,7 @@ impl Service {
         tracer: Option<Tracer>,
     ) -> Service {
         let keeper = Arc::new(Keeper::new(&config, workers.ready.clone()));
+        repository.set_keeper(&keeper);
         let service = Service {
             config: ArcSwap::from_pointee(config),
             counters: ServerCounters::default(),

@@ -34,6 +34,8 @@ pub struct Keeper {
     changed: Notify,
     evictions: [AtomicU64; Eviction::ALL.len()],
     ready: Ready,
+    /// Models that are not served any more and that no request has, to be unmapped.
+    inherited: Mutex<Vec<Model>>,
 }
 
 /// What decides when models are unmapped.
@@ -74,6 +76,7 @@ impl Keeper {
             changed: Notify::new(),
             evictions: Default::default(),
             ready,
+            inherited: Mutex::default(),
         }
     }
 
@@ -171,6 +174,29 @@ impl Keeper {
         }
     }
 
+    /// Has a model that is not served any more be unmapped when its last request has ended: nothing that waits for a request keeps
+    /// it until then.
+    pub fn retire(self: &Arc<Self>, served: &Arc<Served>) {
+        served.model.retire(self);
+        self.ready.forget(served);
+    }
+
+    /// Takes over a model that was retired, from its last user, who has no time for what that takes.
+    pub fn inherit(&self, model: Model) {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner).push(model);
+        self.changed.notify_one();
+    }
+
+    /// Unmaps what was taken over.
+    fn unmap_inherited(&self) {
+        let models = std::mem::take(&mut *self.inherited.lock().unwrap_or_else(PoisonError::into_inner));
+        if models.is_empty() {
+            return;
+        }
+        models.into_iter().for_each(Model::unmap);
+        trim_heap();
+    }
+
     /// Unmaps models when their time has come; goes on until it is dropped.
     pub async fn run(self: Arc<Self>) {
         loop {
@@ -182,6 +208,7 @@ impl Keeper {
             }
             let keeper = Arc::clone(&self);
             let unmapped = tokio::task::spawn_blocking(move || {
+                keeper.unmap_inherited();
                 keeper.expire();
                 if keeper.over_budget.load(Ordering::Relaxed) {
                     keeper.hold_budget();

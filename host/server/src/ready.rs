@@ -14,8 +14,11 @@ pub struct Ready(Arc<[Place]>);
 #[derive(Clone, Default)]
 pub struct Place(Arc<Mutex<Option<Kept>>>);
 
-/// An instance, and the model that it is of.
-type Kept = (Arc<Served>, Counted);
+/// An instance, which is gone before the model that it is of.
+struct Kept {
+    instance: Counted,
+    of: Arc<Served>,
+}
 
 // === impl Ready ===
 
@@ -32,7 +35,7 @@ impl Ready {
     /// Drops what is ready of a model.
     pub fn forget(&self, served: &Arc<Served>) {
         for place in &*self.0 {
-            drop(place.take_if(|other| Arc::ptr_eq(other, served)));
+            place.forget(served);
         }
     }
 }
@@ -40,20 +43,30 @@ impl Ready {
 // === impl Place ===
 
 impl Place {
-    /// Leaves an instance.
-    pub fn put(&self, served: Arc<Served>, instance: Counted) {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((served, instance));
+    /// Leaves an instance, unless its model is not served any more.
+    pub fn put(&self, served: &Arc<Served>, instance: Counted) {
+        let kept = Kept { instance, of: Arc::clone(served) };
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(kept);
         drop(before);
+        // Who retires a model forgets afterwards what is ready of it: either finds what the other has left.
+        if served.model.is_retired() {
+            self.forget(served);
+        }
     }
 
     /// Takes what is there, if it is of this model; what is not is dropped: an instance of another model would only hold a slot
     /// that this one may need.
     pub fn take(&self, served: &Arc<Served>) -> Option<Counted> {
-        let (of, instance) = self.take_if(|_| true)?;
+        let Kept { instance, of } = self.take_if(|_| true)?;
         Arc::ptr_eq(&of, served).then_some(instance)
     }
 
-    fn take_if(&self, wanted: impl FnOnce(&Arc<Served>) -> bool) -> Option<(Arc<Served>, Counted)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| wanted(of))
+    /// Drops what is there, if it is of this model.
+    fn forget(&self, served: &Arc<Served>) {
+        drop(self.take_if(|other| Arc::ptr_eq(other, served)));
+    }
+
+    fn take_if(&self, wanted: impl FnOnce(&Arc<Served>) -> bool) -> Option<Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_if(|kept| wanted(&kept.of))
     }
 }

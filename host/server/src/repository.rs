@@ -45,6 +45,7 @@ use samara_telemetry::{ColdStep, Metrics, Series, Subject};
 use self::records::Records;
 use self::version::compare_versions;
 use crate::batch::{self, BatchTimes};
+use crate::keeper::Keeper;
 use crate::residency::Residency;
 use crate::statistics::ModelCounters;
 use crate::{Config, ServeError, Terms};
@@ -61,6 +62,8 @@ pub struct Repository {
     records: Mutex<Records>,
     /// Held by whoever loads or unloads: that is done one thing at a time.
     turn: Mutex<()>,
+    /// Who unmaps what is not served any more; set when the server starts.
+    keeper: OnceLock<Arc<Keeper>>,
 }
 
 /// What is done with models before the server starts.
@@ -297,9 +300,20 @@ impl Repository {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has this keeper unmap what is not served any more.
+    pub(crate) fn set_keeper(&self, keeper: &Arc<Keeper>) {
+        let _ = self.keeper.set(Arc::clone(keeper));
+    }
+
     /// Has requests see what is known now.
     fn publish(&self, records: &mut Records) {
-        self.catalog.store(Arc::new(records.catalog()));
+        let now = Arc::new(records.catalog());
+        let before = self.catalog.swap(Arc::clone(&now));
+        let Some(keeper) = self.keeper.get() else { return };
+        let there: BTreeSet<*const Served> = now.models().map(Arc::as_ptr).collect();
+        for served in before.models().filter(|served| !there.contains(&Arc::as_ptr(served))) {
+            keeper.retire(served);
+        }
     }
 }
 

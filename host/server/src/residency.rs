@@ -4,7 +4,7 @@
 //! wanted: it is registered, then mapped, and when nobody has asked it for a while ([`Keeper`]), unmapped again.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use samara_nn::Graph;
@@ -23,6 +23,8 @@ pub struct Residency {
     /// The graph that the host runs for it.
     graph: Option<Arc<Graph>>,
     state: Mutex<State>,
+    /// Set once it is not served any more: who unmaps it when its last request has ended.
+    heir: OnceLock<Arc<Keeper>>,
 }
 
 struct State {
@@ -97,7 +99,7 @@ impl Residency {
         mapping: Mapping,
     ) -> Residency {
         let state = Mutex::new(State { mapping, users: 0, last_used: Instant::now() });
-        Residency { runtime: runtime.clone(), path, metadata, graph, state }
+        Residency { runtime: runtime.clone(), path, metadata, graph, state, heir: OnceLock::new() }
     }
 
     /// What the model is, takes and gives.
@@ -192,8 +194,29 @@ impl Residency {
         }
     }
 
+    /// Notes that it is not served any more. Requests that have found it run as they would have; when the last of them has
+    /// ended, this keeper unmaps it.
+    pub fn retire(&self, heir: &Arc<Keeper>) {
+        let _ = self.heir.set(Arc::clone(heir));
+    }
+
+    /// Whether it is not served any more.
+    pub fn is_retired(&self) -> bool {
+        self.heir.get().is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Residency {
+    fn drop(&mut self) {
+        let Some(heir) = self.heir.take() else { return };
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Mapping::Mapped(model) = std::mem::replace(&mut state.mapping, Mapping::Unmapped) {
+            heir.inherit(model);
+        }
     }
 }
 

@@ -137,7 +137,7 @@ impl Worker {
                     self.make_ready(&served, &lease, instance, &mut [(stages, trace)]);
                 }
                 Ok(Outcome::Batch(instance, mut ended)) => self.make_ready(&served, &lease, instance, &mut ended),
-                Ok(Outcome::Abandoned(Some(instance))) => self.ready.put(served, instance),
+                Ok(Outcome::Abandoned(Some(instance))) => self.ready.put(&served, instance),
                 Ok(Outcome::Abandoned(None)) => {}
                 // The reply's other end notices that nothing will come.
                 Err(_) => tracing::error!(model = served.metadata().name, "a worker panicked"),
@@ -163,9 +163,10 @@ impl Worker {
             }
         }
         if self.admission.is_idle()
+            && !served.model.is_retired()
             && let Ok(fresh) = lease.model().instantiate()
         {
-            self.ready.put(Arc::clone(served), Counted::new(fresh, served));
+            self.ready.put(served, Counted::new(fresh, served));
         }
     }
 }

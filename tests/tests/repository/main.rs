@@ -4,6 +4,7 @@
 
 mod admin;
 mod layouts;
+mod memory;
 mod split;
 mod watched;
 

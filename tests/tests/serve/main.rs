@@ -6,6 +6,7 @@ mod code_cache;
 mod components;
 mod configuration;
 mod copy_on_write;
+mod huge_pages;
 mod nonsense;
 mod start;
 mod statistics;

@@ -12,6 +12,7 @@ use samara_configuration::{Cache, Configuration, Node, ServeSettings};
 use samara_nn::Registry;
 use samara_protocol::Limits;
 use samara_runtime::{Config as RuntimeConfig, Runtime};
+use samara_scheduling::{SHORT, Scope, set_slice};
 use samara_server::{AdminListen, AtStart, Config, Control, Functions, Repository, ServeError, Server, Sockets, Token};
 use samara_telemetry::TraceConfig;
 use serde::Serialize;
@@ -97,10 +98,18 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
     // After the models, whose graphs functions may ask for.
     let functions = functions::load(&configuration.functions, &runtime_config)?;
     graphs::check(&runtime_config.graphs)?;
-    // Network threads do nothing that takes long: half as many as the workers do.
+    // Network threads do nothing that takes long: half as many as the workers do. For the same reason they need not wait until a
+    // worker's slice has ended. This thread, which accepts connections, is one of them.
+    if let Err(error) = set_slice(SHORT, Scope::Thread) {
+        tracing::debug!(%error, "the network's threads may have to wait for workers");
+    }
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node.workers.get().div_ceil(2))
         .thread_name("samara-network")
+        .on_thread_start(|| {
+            // Why not, has been told.
+            let _ = set_slice(SHORT, Scope::Thread);
+        })
         .enable_all()
         .build()
         .context("no threads for the network")?
