@@ -37,13 +37,24 @@ impl Graph {
     /// Runs the graph twice, so that what is set up on a first run is part of the snapshot, and gives what the second run
     /// allocates and frees.
     pub fn rehearse(&self, metadata: &ModelMetadata, sample: &Sample) -> TractResult<Trace> {
-        ALLOCATOR.watch(|| self.run_once(metadata, &sample.inputs(metadata))).map_err(explain)
+        let inputs = sample.inputs(metadata);
+        ALLOCATOR.watch(|| self.run_once(metadata, &inputs)).map_err(explain)
     }
 
-    /// Whether a run on these inputs does what was planned.
+    /// Whether a run on these inputs does what was planned; where it takes the items of a batch one by one, on the first.
     pub fn is_planned(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> TractResult<bool> {
-        let (results, planned) = self.follow(metadata, inputs);
+        let (results, planned) = if self.is_batch(inputs) && inputs.iter().all(|input| input.shape[0] > 0) {
+            let items = Items::of(inputs)?;
+            self.follow(metadata, &items.get(inputs, 0))
+        } else {
+            self.follow(metadata, inputs)
+        };
         results.map(|_| planned).map_err(explain)
+    }
+
+    /// Whether these are items that the plan takes one by one.
+    fn is_batch(&self, inputs: &[Input<'_>]) -> bool {
+        self.per_item && inputs.iter().any(|input| input.shape[0] != 1)
     }
 
     /// What runs it.
@@ -95,16 +106,10 @@ impl Graph {
         if items == 0 {
             return self.empty_batch().map_err(failed);
         }
-        let shapes: Vec<Vec<u64>> = inputs.iter().map(|input| [&[1], &input.shape[1..]].concat()).collect();
-        let parts = inputs.iter().map(|input| tensor::items(input.datatype, input.shape, input.data));
-        let parts = parts.collect::<TractResult<Vec<Vec<&[u8]>>>>().map_err(failed)?;
+        let split = Items::of(inputs).map_err(failed)?;
         let mut results = Vec::with_capacity(items as usize);
         for item in 0..items as usize {
-            let inputs = inputs.iter().zip(&shapes).zip(&parts);
-            let inputs: Vec<Input<'_>> = inputs
-                .map(|((input, shape), parts)| Input { datatype: input.datatype, shape, data: parts[item] })
-                .collect();
-            results.push(self.run_once(metadata, &inputs)?);
+            results.push(self.run_once(metadata, &split.get(inputs, item))?);
         }
         (0..self.plan.model().outputs.len())
             .map(|output| {
@@ -125,6 +130,29 @@ impl Graph {
                 Ok(tensor::zeros(fact.datum_type, &shape)?.into_tvalue())
             })
             .collect()
+    }
+}
+
+/// The items of a batch: the shape of one of each input, and the bytes of all.
+struct Items<'a> {
+    shapes: Vec<Vec<u64>>,
+    data: Vec<Vec<&'a [u8]>>,
+}
+
+// === impl Items ===
+
+impl<'a> Items<'a> {
+    /// Those of inputs that have one at least.
+    fn of(inputs: &[Input<'a>]) -> TractResult<Items<'a>> {
+        let shapes = inputs.iter().map(|input| [&[1], &input.shape[1..]].concat()).collect();
+        let data = inputs.iter().map(|input| tensor::items(input.datatype, input.shape, input.data));
+        Ok(Items { shapes, data: data.collect::<TractResult<_>>()? })
+    }
+
+    /// One item of each input.
+    fn get(&self, inputs: &[Input<'a>], item: usize) -> Vec<Input<'_>> {
+        let inputs = inputs.iter().zip(&self.shapes).zip(&self.data);
+        inputs.map(|((input, shape), data)| Input { datatype: input.datatype, shape, data: data[item] }).collect()
     }
 }
 
@@ -164,8 +192,8 @@ impl Sample {
 
 impl Backend for Graph {
     fn run(&self, metadata: &ModelMetadata, inputs: &[Input<'_>], wanted: &[usize]) -> Result<Vec<Output>, RunError> {
-        let is_batch = self.per_item && inputs.iter().any(|input| input.shape[0] != 1);
-        let results = if is_batch { self.run_per_item(metadata, inputs)? } else { self.run_once(metadata, inputs)? };
+        let results =
+            if self.is_batch(inputs) { self.run_per_item(metadata, inputs)? } else { self.run_once(metadata, inputs)? };
         wanted
             .iter()
             .map(|&index| {
