@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 1 << 16;
 const FREE: u32 = 15;
 
 /// The high bits of [`Entry::place`] of a block that is not in the arena.
-const ELSEWHERE: u32 = u32::MAX & !(GRAIN as u32 - 1);
+const ELSEWHERE: u32 = !(GRAIN as u32 - 1);
 
 /// A table with a line for each step of an inference: what it is, and where the block lies.
 #[derive(Clone, Debug, Default)]

@@ -94,7 +94,7 @@ impl Allocator {
             // Where no memory is left to reserve, there is no arena, and the working memory begins where what is in use ends.
             heaps.working_base = memory_size(0) * PAGE;
             heaps.arena_end = heaps.working_base;
-            if let Some((base, length)) = grow(arena + bytes) {
+            if let Some((base, length)) = grow(arena.saturating_add(bytes)) {
                 heaps.replay = replay;
                 heaps.arena_end = base + arena;
                 heaps.working.allocator_mut().reserved = Cell::new(Some((heaps.arena_end, length - arena)));
