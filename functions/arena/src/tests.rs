@@ -120,9 +120,9 @@ fn programs() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// Two programs that are the same up to some step.
+/// Two programs that are the same up to some step, and afterwards alike: blocks have few sizes.
 fn forks() -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> {
-    let choice = || (any::<bool>(), 1..5000_usize, 0..9_u32);
+    let choice = || (any::<bool>(), 1..4_usize, 0..2_u32);
     let choices = move || proptest::collection::vec(choice(), 0..40);
     (choices(), choices(), choices())
         .prop_map(|(both, left, right)| (program(&[both.clone(), left].concat()), program(&[both, right].concat())))
