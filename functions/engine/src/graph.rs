@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use samara_arena::Trace;
 use samara_model::{Backend, Input, Output, RunError};
-use samara_protocol::ModelMetadata;
+use samara_protocol::{ModelMetadata, TensorSpec};
 use tract_nnef::internal::*;
 
-use crate::tensor;
+use crate::{ALLOCATOR, tensor};
 
 /// An optimised graph. Cloning it is cheap.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct Graph {
     /// Whether the plan takes one item of a batch, along the first dimension, at a time.
     per_item: bool,
 }
+
+// === impl Graph ===
 
 impl Graph {
     /// A graph with the inputs and outputs of `metadata`, in its order.
@@ -31,20 +34,27 @@ impl Graph {
         Ok(Graph { plan, per_item })
     }
 
-    /// Runs the graph once on zeros of the given shapes, so that what is set up on a first run is part of the snapshot.
-    pub fn rehearse(&self, shapes: &[Vec<usize>]) -> TractResult<()> {
-        let model = self.plan.model();
-        let inputs = shapes
-            .iter()
-            .enumerate()
-            .map(|(index, shape)| {
-                let datum_type = tensor::wire_type(model.input_fact(index)?.datum_type);
-                let zeros = tensor::zeros(datum_type, shape)?;
-                Ok(self.adapt(index, zeros)?.into_tvalue())
-            })
-            .collect::<TractResult<TVec<TValue>>>()?;
-        self.plan.run(inputs)?;
-        Ok(())
+    /// Runs the graph twice, so that what is set up on a first run is part of the snapshot, and gives what the second run
+    /// allocates and frees.
+    pub fn rehearse(&self, metadata: &ModelMetadata, sample: &Sample) -> TractResult<Trace> {
+        let inputs = sample.inputs(metadata);
+        ALLOCATOR.watch(|| self.run_once(metadata, &inputs)).map_err(explain)
+    }
+
+    /// Whether a run on these inputs does what was planned; where it takes the items of a batch one by one, on the first.
+    pub fn is_planned(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> TractResult<bool> {
+        let (results, planned) = if self.is_batch(inputs) && inputs.iter().all(|input| input.shape[0] > 0) {
+            let items = Items::of(inputs)?;
+            self.follow(metadata, &items.get(inputs, 0))
+        } else {
+            self.follow(metadata, inputs)
+        };
+        results.map(|_| planned).map_err(explain)
+    }
+
+    /// Whether these are items that the plan takes one by one.
+    fn is_batch(&self, inputs: &[Input<'_>]) -> bool {
+        self.per_item && inputs.iter().any(|input| input.shape[0] != 1)
     }
 
     /// What runs it.
@@ -67,24 +77,44 @@ impl Graph {
         Ok(input.slice(0, 0, 1)?.into_tvalue())
     }
 
+    /// Runs the plan once. All that it allocates lies where it was planned, if these are the shapes of the rehearsal.
+    fn run_once(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> Result<TVec<TValue>, RunError> {
+        self.follow(metadata, inputs).0
+    }
+
+    /// The same, and whether it was so.
+    fn follow(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> (Result<TVec<TValue>, RunError>, bool) {
+        ALLOCATOR.follow(|| {
+            let mut values = TVec::with_capacity(inputs.len());
+            for (index, (input, spec)) in inputs.iter().zip(&metadata.inputs).enumerate() {
+                let value = tensor::from_bytes(input.datatype, input.shape, input.data)
+                    .and_then(|value| self.adapt(index, value))
+                    .map_err(|error| RunError::InvalidArgument(format!("input {:?}: {error:#}", spec.name)))?;
+                values.push(value.into_tvalue());
+            }
+            self.plan.run(values).map_err(failed)
+        })
+    }
+
     /// Runs the plan on each item of a batch, and puts the outputs together.
-    fn run_per_item(&self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
-        let sizes = inputs.iter().map(|input| input.shape()[0]);
+    fn run_per_item(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> Result<TVec<TValue>, RunError> {
+        let sizes = inputs.iter().map(|input| input.shape[0]);
         let items = sizes.clone().min().unwrap_or(0);
-        ensure!(sizes.clone().max() == Some(items), "the inputs have batches of different sizes");
-        if items == 0 {
-            return self.empty_batch();
+        if sizes.clone().max() != Some(items) {
+            return Err(RunError::Failed("the inputs have batches of different sizes".to_owned()));
         }
-        let results = (0..items)
-            .map(|item| {
-                let inputs = inputs.iter().map(|input| Ok(input.slice(0, item, item + 1)?.into_tvalue()));
-                self.plan.run(inputs.collect::<TractResult<_>>()?)
-            })
-            .collect::<TractResult<Vec<_>>>()?;
+        if items == 0 {
+            return self.empty_batch().map_err(failed);
+        }
+        let split = Items::of(inputs).map_err(failed)?;
+        let mut results = Vec::with_capacity(items as usize);
+        for item in 0..items as usize {
+            results.push(self.run_once(metadata, &split.get(inputs, item))?);
+        }
         (0..self.plan.model().outputs.len())
             .map(|output| {
                 let items: Vec<&Tensor> = results.iter().map(|result| &*result[output]).collect();
-                Ok(Tensor::stack_tensors(0, &items)?.into_tvalue())
+                Ok(Tensor::stack_tensors(0, &items).map_err(failed)?.into_tvalue())
             })
             .collect()
     }
@@ -103,23 +133,67 @@ impl Graph {
     }
 }
 
+/// The items of a batch: the shape of one of each input, and the bytes of all.
+struct Items<'a> {
+    shapes: Vec<Vec<u64>>,
+    data: Vec<Vec<&'a [u8]>>,
+}
+
+// === impl Items ===
+
+impl<'a> Items<'a> {
+    /// Those of inputs that have one at least.
+    fn of(inputs: &[Input<'a>]) -> TractResult<Items<'a>> {
+        let shapes = inputs.iter().map(|input| [&[1], &input.shape[1..]].concat()).collect();
+        let data = inputs.iter().map(|input| tensor::items(input.datatype, input.shape, input.data));
+        Ok(Items { shapes, data: data.collect::<TractResult<_>>()? })
+    }
+
+    /// One item of each input.
+    fn get(&self, inputs: &[Input<'a>], item: usize) -> Vec<Input<'_>> {
+        let inputs = inputs.iter().zip(&self.shapes).zip(&self.data);
+        inputs.map(|((input, shape), data)| Input { datatype: input.datatype, shape, data: data[item] }).collect()
+    }
+}
+
+/// Zeros in the shapes in which a model is run before the snapshot.
+#[derive(Default)]
+pub struct Sample {
+    shapes: Vec<Vec<u64>>,
+    data: Vec<Vec<u8>>,
+}
+
+// === impl Sample ===
+
+impl Sample {
+    /// Zeros for each input of `metadata`.
+    pub fn new(metadata: &ModelMetadata, shapes: &[Vec<usize>]) -> Sample {
+        let zeros = |(spec, shape): (&TensorSpec, &Vec<usize>)| {
+            // An empty string is told by its length alone, in four bytes.
+            vec![0; shape.iter().product::<usize>() * spec.datatype.size().unwrap_or(4)]
+        };
+        Sample {
+            shapes: shapes.iter().map(|shape| shape.iter().map(|&extent| extent as u64).collect()).collect(),
+            data: metadata.inputs.iter().zip(shapes).map(zeros).collect(),
+        }
+    }
+
+    /// The inputs of `metadata`.
+    pub fn inputs(&self, metadata: &ModelMetadata) -> Vec<Input<'_>> {
+        let inputs = metadata.inputs.iter().zip(&self.shapes).zip(&self.data);
+        inputs.map(|((spec, shape), data)| Input { datatype: spec.datatype, shape, data }).collect()
+    }
+
+    /// Their size, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.data.iter().map(Vec::len).sum()
+    }
+}
+
 impl Backend for Graph {
     fn run(&self, metadata: &ModelMetadata, inputs: &[Input<'_>], wanted: &[usize]) -> Result<Vec<Output>, RunError> {
-        let values = metadata
-            .inputs
-            .iter()
-            .zip(inputs)
-            .enumerate()
-            .map(|(index, (spec, input))| {
-                let value = tensor::from_bytes(input.datatype, input.shape, input.data)
-                    .and_then(|value| self.adapt(index, value))
-                    .map_err(|error| RunError::InvalidArgument(format!("input {:?}: {error:#}", spec.name)))?;
-                Ok(value.into_tvalue())
-            })
-            .collect::<Result<TVec<TValue>, RunError>>()?;
-        let is_batch = self.per_item && values.iter().any(|input| input.shape()[0] != 1);
-        let results = if is_batch { self.run_per_item(&values) } else { self.plan.run(values) };
-        let results = results.map_err(|error| RunError::Failed(format!("{error:#}")))?;
+        let results =
+            if self.is_batch(inputs) { self.run_per_item(metadata, inputs)? } else { self.run_once(metadata, inputs)? };
         wanted
             .iter()
             .map(|&index| {
@@ -130,5 +204,16 @@ impl Backend for Graph {
                 Ok(Output { datatype, shape, data })
             })
             .collect()
+    }
+}
+
+fn failed(error: TractError) -> RunError {
+    RunError::Failed(format!("{error:#}"))
+}
+
+/// What a run's error says.
+pub fn explain(error: RunError) -> TractError {
+    match error {
+        RunError::InvalidArgument(text) | RunError::Failed(text) | RunError::Internal(text) => format_err!(text),
     }
 }

@@ -6,16 +6,19 @@
 //! 1. [`samara_buffer`] gives a buffer, into which the host writes the next argument.
 //! 2. [`samara_resource`] takes one part of the graph in NNEF: `graph.nnef`, a tensor's `.dat`, a nested graph. Parts come
 //!    one at a time so that no more than one is in memory twice.
-//! 3. [`samara_load`] takes the declaration of the model, builds the plan and runs it once.
-//! 4. [`samara_reply`] tells where the last call's reply is.
+//! 3. [`samara_load`] takes the declaration of the model, builds the plan, and runs it twice: then it knows what a run
+//!    allocates, and where in memory that is to lie.
+//! 4. [`samara_rehearse`] runs the model as a request does, for a host that wants to see what that takes.
+//! 5. [`samara_reply`] tells where the last call's reply is.
 //!
 //! A call returns 0 when it went well; otherwise its reply is the error's text.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use samara_arena::Plan;
 use samara_model::{Exchange, Model};
 use samara_protocol::ModelMetadata;
 use serde::{Deserialize, Serialize};
@@ -24,7 +27,7 @@ use tract_nnef::ast::{Identifier, ProtoModel};
 use tract_nnef::internal::*;
 
 use crate::ALLOCATOR;
-use crate::graph::Graph;
+use crate::graph::{Graph, Sample, explain};
 use crate::profile;
 
 /// What the host declares about the model: the first argument of [`samara_load`], in JSON.
@@ -39,12 +42,14 @@ struct Declaration {
 }
 
 /// What the engine tells about the loaded model: the reply of [`samara_load`], in JSON.
-#[derive(Serialize)]
-struct Report {
+#[derive(Clone, Copy, Serialize)]
+pub struct Report {
     /// Operators of the optimised graph, constants not counted.
-    operators: usize,
-    /// The most memory that the rehearsal had in use at once, in bytes.
-    peak_bytes: usize,
+    pub operators: usize,
+    /// The most memory that an inference has in use at once, in bytes.
+    pub peak_bytes: usize,
+    /// The memory in which it was planned: what it writes to, in bytes.
+    pub arena_bytes: usize,
 }
 
 #[derive(Default)]
@@ -55,14 +60,20 @@ struct Loader {
     graph: Option<String>,
     quantization: Option<String>,
     resources: HashMap<String, Arc<dyn Resource>>,
-    /// The most memory that the rehearsal used at once, in bytes.
-    peak_bytes: usize,
+    /// What the model was run on.
+    sample: Sample,
+    /// Where the blocks of an inference lie.
+    plan: Plan,
+    /// What a request brings and takes away, in bytes.
+    exchanged_bytes: usize,
 }
 
 thread_local! {
     static LOADER: RefCell<Loader> = RefCell::default();
     /// What has been loaded.
     static GRAPH: RefCell<Option<Graph>> = const { RefCell::new(None) };
+    /// What was told of it.
+    static REPORT: Cell<Option<Report>> = const { Cell::new(None) };
 }
 
 impl Loader {
@@ -123,12 +134,17 @@ impl Loader {
         let operators = plan.order_without_consts().len();
         let Declaration { model: metadata, labels, per_item, sample } = declaration;
         let graph = Graph::new(&metadata, plan, per_item)?;
-        let (rehearsed, peak) = ALLOCATOR.peak_of(|| graph.rehearse(&sample));
-        rehearsed?;
-        self.peak_bytes = peak;
+        let sample = Sample::new(&metadata, &sample);
+        let trace = graph.rehearse(&metadata, &sample)?;
+        let plan = Plan::of(&trace);
+        let report = Report { operators, peak_bytes: trace.peak(), arena_bytes: plan.bytes() };
+        // Inputs come as bytes, and outputs leave as bytes, which the heap holds beside the outputs themselves.
+        self.exchanged_bytes = sample.bytes() + 2 * trace.left();
+        (self.plan, self.sample) = (plan, sample);
+        REPORT.set(Some(report));
         GRAPH.set(Some(graph.clone()));
         samara_model::install(Model { metadata, labels, backend: Box::new(graph) });
-        Ok(Report { operators, peak_bytes: peak })
+        Ok(report)
     }
 
     fn answer(&mut self, result: TractResult<Vec<u8>>) -> i32 {
@@ -161,13 +177,29 @@ extern "C" fn samara_load() -> i32 {
     })
 }
 
+/// Runs the model on what it was run on when it was loaded.
+#[unsafe(export_name = "samara-rehearse")]
+extern "C" fn samara_rehearse() -> i32 {
+    LOADER.with_borrow_mut(|loader| {
+        let result = samara_model::with(|model| {
+            let Model { metadata, backend, .. } = model.context("no graph is loaded")?;
+            let wanted: Vec<usize> = (0..metadata.outputs.len()).collect();
+            backend.run(metadata, &loader.sample.inputs(metadata), &wanted).map(drop).map_err(explain)
+        });
+        loader.answer(result.map(|()| Vec::new()))
+    })
+}
+
 /// Runs the loaded graph as the buffer says, and tells where the time goes. See [`profile`].
 #[unsafe(export_name = "samara-profile")]
 extern "C" fn samara_profile() -> i32 {
     let graph = GRAPH.with_borrow(Clone::clone);
     LOADER.with_borrow_mut(|loader| {
         let argument = loader.exchange.take();
-        let result = graph.context("no graph is loaded").and_then(|graph| profile::profile(&graph, &argument));
+        let result = graph.context("no graph is loaded").and_then(|graph| {
+            let report = REPORT.get().context("no graph is loaded")?;
+            profile::profile(&graph, &report, &argument)
+        });
         loader.answer(result)
     })
 }
@@ -181,7 +213,7 @@ extern "C" fn samara_reply() -> u64 {
 /// Drops what only loading needed, and reserves the memory to run in. The last call before the snapshot.
 #[unsafe(export_name = "samara-finish")]
 extern "C" fn samara_finish() {
-    let peak = LOADER.with_borrow_mut(std::mem::take).peak_bytes;
-    // A request's tensors come on top, as bytes, and a heap has gaps. Pages that nobody writes to cost nothing.
-    ALLOCATOR.start_working(peak.saturating_add(peak / 2).saturating_add(1 << 20));
+    let Loader { plan, exchanged_bytes, .. } = LOADER.with_borrow_mut(std::mem::take);
+    // Names and shapes come on top, and a heap has gaps. Pages that nobody writes to cost next to nothing.
+    ALLOCATOR.start_working(plan, exchanged_bytes.saturating_add(256 << 10));
 }

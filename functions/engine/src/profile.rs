@@ -17,7 +17,7 @@ use tract_nnef::internal::*;
 use tract_nnef::tract_core::ops::matmul::optimized::OptMatMul;
 
 use crate::graph::Graph;
-use crate::tensor;
+use crate::{loader, tensor};
 
 /// Nanoseconds since some moment.
 type Clock = extern "C" fn() -> u64;
@@ -61,6 +61,12 @@ struct Report {
     operators: Vec<Operator>,
     /// The fastest run, with all that is between the operators.
     nanoseconds: u64,
+    /// The most memory that the inference had in use at once for which the model was compiled, in bytes.
+    peak_bytes: usize,
+    /// The memory in which that was planned, in bytes.
+    arena_bytes: usize,
+    /// Whether the inference does what was planned.
+    planned: bool,
 }
 
 extern "C" fn no_clock() -> u64 {
@@ -89,26 +95,31 @@ extern "C" fn samara_peak(rounds: usize) -> u64 {
 /// Profiles `graph`; where it takes the items of a batch one by one, on the first of them.
 ///
 /// `argument` is the length of its head as a little-endian `u32`, the head, and the data.
-pub fn profile(graph: &Graph, argument: &[u8]) -> TractResult<Vec<u8>> {
+pub fn profile(graph: &Graph, loaded: &loader::Report, argument: &[u8]) -> TractResult<Vec<u8>> {
     let (length, rest) = argument.split_first_chunk::<4>().context("there is no head")?;
     let (head, mut data) =
         rest.split_at_checked(u32::from_le_bytes(*length) as usize).context("the head is cut off")?;
     let Request { inputs, runs } = serde_json::from_slice(head)?;
-    let inputs = inputs.iter().enumerate().map(|(index, input)| {
+    let inputs = inputs.iter().map(|input| {
         let elements: u64 = input.shape.iter().product();
         let size = input.datatype.size().context("strings cannot be profiled")?;
         let (bytes, rest) = data.split_at_checked(elements as usize * size).context("the data is cut off")?;
         data = rest;
-        let value = graph.adapt(index, tensor::from_bytes(input.datatype, &input.shape, bytes)?)?;
-        graph.first_item(value)
+        Ok(samara_model::Input { datatype: input.datatype, shape: &input.shape, data: bytes })
     });
-    let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
-    let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX };
+    let inputs = inputs.collect::<TractResult<Vec<_>>>()?;
+    let values = inputs.iter().enumerate().map(|(index, input)| {
+        graph.first_item(graph.adapt(index, tensor::from_bytes(input.datatype, input.shape, input.data)?)?)
+    });
+    let values = values.collect::<TractResult<TVec<TValue>>>()?;
+    let planned = samara_model::with(|model| graph.is_planned(&model.context("there is no model")?.metadata, &inputs))?;
+    let (peak_bytes, arena_bytes) = (loaded.peak_bytes, loaded.arena_bytes);
+    let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX, peak_bytes, arena_bytes, planned };
     for run in 0..=runs.max(1) {
         let mut state = graph.plan().spawn()?;
         let mut position = 0;
         let start = now();
-        state.run_plan_with_eval(inputs.clone(), |context, op_state, node, inputs| {
+        state.run_plan_with_eval(values.clone(), |context, op_state, node, inputs| {
             // Told before, since operators may take their inputs apart.
             let described = if run == 0 { Some(describe(graph, context, node, &inputs)?) } else { None };
             let start = now();

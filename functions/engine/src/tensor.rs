@@ -52,6 +52,29 @@ pub fn from_bytes(datatype: Datatype, shape: &[u64], data: &[u8]) -> TractResult
     Ok(tensor)
 }
 
+/// The bytes of each item of a batch, which lie one after the other. There is at least one.
+pub fn items<'a>(datatype: Datatype, shape: &[u64], data: &'a [u8]) -> TractResult<Vec<&'a [u8]>> {
+    let items = shape[0] as usize;
+    if datatype != Datatype::Bytes {
+        let size = data.len() / items;
+        return Ok((0..items).map(|item| &data[item * size..(item + 1) * size]).collect());
+    }
+    let elements = shape[1..].iter().product::<u64>() as usize;
+    let mut all = samara_protocol::bytes_elements(data);
+    let mut rest = data;
+    (0..items)
+        .map(|_| {
+            let mut size = 0;
+            for element in all.by_ref().take(elements) {
+                size += 4 + element?.len();
+            }
+            let (item, others) = rest.split_at_checked(size).context("a string is cut off")?;
+            rest = others;
+            Ok(item)
+        })
+        .collect()
+}
+
 /// A tensor of zeros, or of empty strings.
 pub fn zeros(datum_type: DatumType, shape: &[usize]) -> TractResult<Tensor> {
     if datum_type == DatumType::String {

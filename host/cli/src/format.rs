@@ -2,6 +2,7 @@
 
 use samara_artifact::{MemoryImage, NnGraph};
 use samara_protocol::TensorSpec;
+use samara_runtime::DirtyPages;
 
 /// `name FP32[N,3,224,224]`, where `?` is a dynamic dimension.
 pub fn spec(spec: &TensorSpec) -> String {
@@ -46,6 +47,16 @@ pub fn image(image: &MemoryImage) -> String {
         bytes(image.image_bytes),
         image.density() * 100.0
     )
+}
+
+/// What an inference has in use at once, and where.
+pub fn activations(peak_bytes: u64, arena_bytes: u64) -> String {
+    format!("{} of activations at the most, in an arena of {}", bytes(peak_bytes), bytes(arena_bytes))
+}
+
+/// What a request writes to.
+pub fn dirty(dirty: &DirtyPages) -> String {
+    format!("{} pages, {}, in {} runs", count(dirty.pages), bytes(dirty.bytes), dirty.runs)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd};
 use samara_protocol::{ModelMetadata, PLATFORM, TensorSpec};
-use samara_runtime::{Model, Runtime};
+use samara_runtime::{DirtyPages, Model, Runtime};
 use serde::{Deserialize, Serialize};
 
 use crate::nnef::{self, Part};
@@ -60,6 +60,11 @@ pub struct Report {
     pub operators: u64,
     /// The most memory that an inference had in use at once, beside the weights, in bytes.
     pub peak_bytes: u64,
+    /// The memory in which all that was planned, in bytes: the peak, and what is lost between blocks.
+    pub arena_bytes: u64,
+    /// The pages of an instance's memory that a request writes to; none where the system does not tell.
+    #[serde(flatten)]
+    pub dirty: Option<DirtyPages>,
     /// Bytes of the component.
     pub component_bytes: u64,
     /// What an instance's memory holds when it starts.
@@ -89,6 +94,8 @@ struct Loaded {
     operators: u64,
     /// The most memory that an inference had in use at once, beside the weights, in bytes.
     peak_bytes: u64,
+    /// The memory in which all that was planned, in bytes.
+    arena_bytes: u64,
 }
 
 const STEPS: [&str; 7] = [
@@ -134,7 +141,7 @@ pub fn compile<'a>(
         Ok(component)
     })?;
     let model = clock.step(|| runtime.load_bytes(&component).map_err(CompileError::Load))?;
-    let latency = clock.step(|| first_inference(&model, &manifest))?;
+    let (latency, dirty) = clock.step(|| first_inferences(&model, &manifest))?;
     let inspection = Inspection::of(&component).map_err(|error| CompileError::Encode(error.to_string()))?;
     let report = Report {
         name: options.name.clone(),
@@ -146,6 +153,8 @@ pub fn compile<'a>(
         cost: graph.cost,
         operators: loaded.operators,
         peak_bytes: loaded.peak_bytes,
+        arena_bytes: loaded.arena_bytes,
+        dirty,
         component_bytes: component.len() as u64,
         image: inspection.memory,
         image_density: inspection.memory.density(),
@@ -223,22 +232,20 @@ fn manifest(onnx: &OnnxFile, options: &Options, graph: &TypedGraph) -> Manifest 
     }
 }
 
-/// Runs the model on zeros: once to see that it can, and once more for the time, each in a fresh instance.
-fn first_inference(model: &Model, manifest: &Manifest) -> Result<Duration, CompileError> {
+/// Runs the model on zeros, each time in a fresh instance: to see that it can and what it writes to, and once more for the time.
+fn first_inferences(model: &Model, manifest: &Manifest) -> Result<(Duration, Option<DirtyPages>), CompileError> {
     let inputs = manifest.sample_inputs().ok_or(CompileError::OutOfMemory)?;
-    let mut latency = Duration::ZERO;
-    for _ in 0..2 {
-        let mut instance = model.instantiate().map_err(CompileError::FirstInference)?;
-        let start = Instant::now();
-        let outputs = instance.infer(&inputs, &[]).map_err(CompileError::FirstInference)?;
-        latency = start.elapsed();
-        if outputs.len() != manifest.outputs.len() {
-            return Err(CompileError::Encode(format!(
-                "the model gives {} outputs instead of {}",
-                outputs.len(),
-                manifest.outputs.len()
-            )));
-        }
+    let dirty = model.dirty_pages(&inputs).map_err(CompileError::FirstInference)?;
+    let mut instance = model.instantiate().map_err(CompileError::FirstInference)?;
+    let start = Instant::now();
+    let outputs = instance.infer(&inputs, &[]).map_err(CompileError::FirstInference)?;
+    let latency = start.elapsed();
+    if outputs.len() != manifest.outputs.len() {
+        return Err(CompileError::Encode(format!(
+            "the model gives {} outputs instead of {}",
+            outputs.len(),
+            manifest.outputs.len()
+        )));
     }
-    Ok(latency)
+    Ok((latency, dirty))
 }

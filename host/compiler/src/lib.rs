@@ -22,6 +22,7 @@ mod for_host;
 mod nnef;
 mod onnx;
 mod progress;
+mod references;
 mod snapshot;
 
 pub use compile::{Compiled, Options, Report, compile};

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, TypedFunc};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-use crate::CompileError;
 use crate::nnef::Part;
+use crate::{CompileError, references};
 
 /// A guest, ready to take a model.
 pub struct Prepared {
@@ -25,6 +25,9 @@ pub struct Prepared {
 
 /// The export that loads the model, which no snapshot keeps.
 const LOAD: &str = "samara-load";
+
+/// The export that runs the loaded model once more.
+const REHEARSE: &str = "samara-rehearse";
 
 impl Prepared {
     /// Makes the machine code of a core module, instrumented, or takes it from the cache.
@@ -60,8 +63,9 @@ impl Prepared {
         let declaration = serde_json::to_vec(declaration).map_err(|error| CompileError::Engine(error.to_string()))?;
         let reply = guest.load(&declaration)?;
         let loaded = serde_json::from_slice(&reply).map_err(|error| CompileError::Engine(error.to_string()))?;
+        let called = guest.rehearse()?;
         guest.finish()?;
-        Ok((loaded, Frozen { prepared: self, guest }))
+        Ok((loaded, Frozen { prepared: self, guest, called }))
     }
 }
 
@@ -69,6 +73,8 @@ impl Prepared {
 pub struct Frozen<'a> {
     prepared: &'a Prepared,
     guest: Guest,
+    /// The entries of its function table that a run calls.
+    called: Vec<u32>,
 }
 
 impl Frozen<'_> {
@@ -77,7 +83,8 @@ impl Frozen<'_> {
         let failed = |error: wasmtime::Error| CompileError::Engine(format!("{error:#}"));
         let wizer = &self.prepared.wizer;
         let (context, _) = wizer.instrument(self.prepared.guest).map_err(failed)?;
-        at_once(wizer.snapshot(&context, &mut self.guest))?.map_err(failed)
+        let module = at_once(wizer.snapshot(&context, &mut self.guest))?.map_err(failed)?;
+        references::made_at_start(module, &self.called).map_err(|error| CompileError::Engine(error.to_string()))
     }
 }
 
@@ -136,6 +143,17 @@ impl Guest {
         self.write(&[declaration])?;
         let outcome = self.load.call(&mut self.store, ());
         self.check(outcome)
+    }
+
+    /// Runs the model once more, where the guest runs it itself, and gives the entries of its function table that this calls.
+    fn rehearse(&mut self) -> Result<Vec<u32>, CompileError> {
+        let Ok(rehearse) = self.instance.get_typed_func::<(), i32>(&mut self.store, REHEARSE) else {
+            return Ok(Vec::new());
+        };
+        let watched = references::called(&mut self.store, &self.instance, |store| rehearse.call(store, ()));
+        let (outcome, called) = watched.map_err(|error| self.explain(&error))?;
+        self.check(outcome)?;
+        Ok(called)
     }
 
     fn finish(&mut self) -> Result<(), CompileError> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use samara_protocol::InputTensor;
-use samara_runtime::{InferError, Model};
+use samara_runtime::{DirtyPages, InferError, Model};
 use serde::Serialize;
 
 /// How long instances take. A fresh one is made before the inference that is measured, as a server does.
@@ -20,6 +20,9 @@ pub struct Latency {
     pub reused: Quantiles,
     /// Page faults of making an instance and of its first inference, the median.
     pub page_faults: u64,
+    /// The pages of its memory that an inference writes to; none where the system does not tell.
+    #[serde(flatten)]
+    pub dirty: Option<DirtyPages>,
 }
 
 /// How times are spread, in nanoseconds.
@@ -45,6 +48,7 @@ const MAX_SAMPLES: usize = 100_000;
 ///
 /// The first failure of the model or of its instance.
 pub fn latency(model: &Model, inputs: &[InputTensor<'_>], time: Duration) -> Result<Latency, InferError> {
+    let dirty = model.dirty_pages(inputs)?;
     let mut reused = model.instantiate()?;
     reused.infer(inputs, &[])?;
     // The first one finds a slot that has not served before.
@@ -72,6 +76,7 @@ pub fn latency(model: &Model, inputs: &[InputTensor<'_>], time: Duration) -> Res
         fresh: Quantiles::of(fresh),
         reused: Quantiles::of(again),
         page_faults: at(faults, 0.5),
+        dirty,
     })
 }
 

@@ -21,6 +21,13 @@ pub struct Profile {
     pub operators: Vec<Operator>,
     /// The fastest run, with what is between the operators.
     pub nanoseconds: u64,
+    /// The most memory that an inference on the inputs for which the model was compiled has in use at once, beside the weights,
+    /// in bytes.
+    pub peak_bytes: u64,
+    /// The memory in which that was planned, in bytes.
+    pub arena_bytes: u64,
+    /// Whether these inputs are like those: whether all that the inference allocates lies where it was planned.
+    pub planned: bool,
     /// The rate at which this CPU does multiply-adds on numbers in registers, in the vector instructions of this engine, in
     /// 10⁹ operations a second. A multiply-add is two.
     pub peak_gflops: f64,
@@ -98,6 +105,9 @@ struct Request<'a> {
 struct Reply {
     operators: Vec<Operator>,
     nanoseconds: u64,
+    peak_bytes: u64,
+    arena_bytes: u64,
+    planned: bool,
 }
 
 /// Profiles the model in a component on `inputs`, which are all of its inputs in its order: `runs` runs, of which the
@@ -129,10 +139,11 @@ pub fn operators(
         Some(Trap::Interrupt) => ProfileError::Deadline { deadline: limits.deadline },
         _ => ProfileError::Engine(format!("{error:#}")),
     })?;
-    let Reply { operators, nanoseconds } =
-        serde_json::from_slice(&reply).map_err(|error| ProfileError::Engine(error.to_string()))?;
+    let Reply { operators, nanoseconds, peak_bytes, arena_bytes, planned } =
+        // An older engine tells less.
+        serde_json::from_slice(&reply).map_err(|_| ProfileError::NoEngine)?;
     let peak_gflops = guest.peak().map_err(|error| ProfileError::Engine(format!("{error:#}")))?;
-    Ok(Profile { operators, nanoseconds, peak_gflops })
+    Ok(Profile { operators, nanoseconds, peak_bytes, arena_bytes, planned, peak_gflops })
 }
 
 /// Whether the model in a component can be profiled on inputs like these: its engine's core module.

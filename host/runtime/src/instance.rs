@@ -67,15 +67,7 @@ impl Instance {
         deadline: Duration,
         cancellation: &Cancellation,
     ) -> Result<Vec<OutputTensor<'static>>, InferError> {
-        let inputs: Vec<wit::TensorParam<'_>> = inputs
-            .iter()
-            .map(|input| wit::TensorParam {
-                name: &input.name,
-                datatype: input.datatype.into(),
-                shape: &input.shape,
-                data: &input.data,
-            })
-            .collect();
+        let inputs = parameters(inputs);
         let answer = self.call(deadline, cancellation, |component, store| {
             component.samara_inference_model().call_infer(store, &inputs, outputs)
         })?;
@@ -139,6 +131,17 @@ fn watch(store: &mut Store<Guest>, deadline: Duration, cancellation: &Cancellati
     guest.set_deadline(deadline);
 }
 
+/// Inputs as a component takes them.
+pub(crate) fn parameters<'a>(inputs: &'a [InputTensor<'_>]) -> Vec<wit::TensorParam<'a>> {
+    let parameter = |input: &'a InputTensor<'_>| wit::TensorParam {
+        name: &input.name,
+        datatype: input.datatype.into(),
+        shape: &input.shape,
+        data: &input.data,
+    };
+    inputs.iter().map(parameter).collect()
+}
+
 fn output(tensor: wit::TensorResult) -> OutputTensor<'static> {
     OutputTensor {
         name: Cow::Owned(tensor.name),
@@ -175,7 +178,12 @@ fn check_outputs(model: &ModelMetadata, names: &[&str], outputs: &[OutputTensor<
 }
 
 /// What an error of Wasmtime means to whoever wanted an inference.
-fn explain(error: &wasmtime::Error, store: &Store<Guest>, runtime: &Runtime, deadline: Duration) -> InferError {
+pub(crate) fn explain(
+    error: &wasmtime::Error,
+    store: &Store<Guest>,
+    runtime: &Runtime,
+    deadline: Duration,
+) -> InferError {
     let limits = &runtime.shared.limits;
     if store.data().memory.is_exceeded() {
         return InferError::Memory { limit_bytes: limits.memory_bytes };

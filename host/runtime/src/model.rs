@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use samara_artifact::{Manifest, ManifestError};
 use samara_nn::Graph;
 use samara_nn::wit::provides;
-use samara_protocol::ModelMetadata;
+use samara_protocol::{InputTensor, ModelMetadata};
 use wasmtime::component::{Component, InstancePre};
 
 use crate::abi::{MODEL_INTERFACE, ServedIndices};
@@ -16,7 +16,7 @@ use crate::cache::{About, CodeKey};
 use crate::graph::graph_of;
 use crate::guest::{self, Guest};
 use crate::identity::Identity;
-use crate::{Cancellation, InferError, Instance, LoadError, Runtime, Shared, slots};
+use crate::{Cancellation, DirtyPages, InferError, Instance, LoadError, Runtime, Shared, dirty, slots};
 
 /// A model that instances can be made of. Cloning it is cheap.
 #[derive(Clone)]
@@ -232,6 +232,12 @@ impl Model {
         if Arc::strong_count(&self.inner) == 1 {
             slots::give_back(&self.inner.runtime.shared, &self.inner.component);
         }
+    }
+
+    /// The pages of its memory that a request on these inputs writes to, in an instance of its own; none where the system does
+    /// not tell (it is Linux that does). What its slots keep for later requests is given back before.
+    pub fn dirty_pages(&self, inputs: &[InputTensor<'_>]) -> Result<Option<DirtyPages>, InferError> {
+        dirty::measure(&self.inner.runtime, &self.inner.component, inputs)
     }
 
     /// Makes a fresh instance, whose memory is as it was when the model was compiled.

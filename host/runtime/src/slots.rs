@@ -38,8 +38,8 @@ const ASKING: Duration = Duration::from_millis(50);
 /// What `metadata` gives, of which nothing is wanted but where it lies.
 #[derive(ComponentType, Lift)]
 #[component(record)]
-struct Metadata {
-    name: Place,
+pub(crate) struct Metadata {
+    pub(crate) name: Place,
     #[expect(dead_code, reason = "a part of the record")]
     version: WasmStr,
     #[expect(dead_code, reason = "a part of the record")]
@@ -49,7 +49,7 @@ struct Metadata {
 }
 
 /// Where the memory begins that a text lies in.
-struct Place(usize);
+pub(crate) struct Place(pub(crate) usize);
 
 /// A slot that is taken by an instance, with the place of its memory.
 struct Slot {
@@ -111,6 +111,13 @@ pub fn trim_heap() {
     unsafe {
         libc::malloc_trim(0)
     };
+}
+
+/// The size of the system's pages, in bytes.
+#[cfg(target_os = "linux")]
+pub(crate) fn page_bytes() -> usize {
+    // SAFETY: it has no conditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4 << 10)
 }
 
 // === impl Place ===

@@ -28,6 +28,7 @@ fn instances_are_measured_fresh_and_reused() {
         assert!(0 < min && min <= p50 && p50 <= p99, "{what}: {json}");
     }
     assert!(json["page_faults"].is_u64(), "{json}");
+    assert_eq!(json["dirty_pages"].is_u64(), cfg!(target_os = "linux"), "{json}");
     assert!(json.get("profile").is_none(), "nobody has asked for it: {json}");
     let text = bench(&models::twice(), &[]).succeeds();
     assert_says(&text.stdout, &["samples", "p50", "fresh instance", "reused instance", "page faults"]);
@@ -40,6 +41,8 @@ fn a_profile_has_every_operator_with_its_time_and_its_work() {
     let json = bench(&component, &["--profile", "--json"]).succeeds().json();
     let profile = &json["profile"];
     assert!(profile["peak_gflops"].as_f64() > Some(0.1), "{profile}");
+    assert_eq!(profile["planned"], true, "these are the shapes that it was compiled for");
+    assert!(number(&profile["peak_bytes"]) <= number(&profile["arena_bytes"]), "{profile}");
     let operators = profile["operators"].as_array().unwrap();
     let sum = |what: &str| operators.iter().map(|operator| number(&operator[what])).sum::<u64>();
     assert!(0 < sum("nanoseconds") && sum("nanoseconds") <= 2 * number(&profile["nanoseconds"]), "{profile}");
@@ -53,7 +56,7 @@ fn a_profile_has_every_operator_with_its_time_and_its_work() {
     assert_eq!(products.last().unwrap()["outputs"], serde_json::json!([[10]]));
     // This time, the machine code of the engine comes from the cache.
     let text = bench(&component, &["--profile"]).succeeds();
-    assert_says(&text.stdout, &["operators", "GFLOP/s", "share", "2 x Product"]);
+    assert_says(&text.stdout, &["operators", "GFLOP/s", "share", "2 x Product", "activations"]);
 }
 
 #[test]
@@ -76,6 +79,7 @@ fn a_batch_is_profiled() {
     let input = format!("image={}", file.display());
     let component = models::compiled("fashion-cnn-of-any-batch", &models::card("fashion-cnn").onnx(), &[]);
     let json = bench(&component, &["--input", &input, "--profile", "--json"]).succeeds().json();
+    assert_eq!(json["profile"]["planned"], false, "three items are not what it was compiled for");
     let operators = json["profile"]["operators"].as_array().unwrap();
     assert_eq!(operators.last().unwrap()["outputs"], serde_json::json!([[3, 10]]));
 }

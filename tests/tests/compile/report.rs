@@ -45,6 +45,30 @@ fn the_report_in_json_has_all_that_is_to_be_known() {
     // The first layer gives 16 channels of 28 by 28 numbers.
     let peak = report["peak_bytes"].as_u64().unwrap();
     assert!((50_176..1_000_000).contains(&peak), "{peak}");
+    let arena = report["arena_bytes"].as_u64().unwrap();
+    assert!((peak..peak + peak / 5).contains(&arena), "{arena} for {peak}");
+}
+
+/// An inference writes to what it has in use at once, and little else: the stack, what counts references, the request.
+#[test]
+fn a_request_dirties_its_live_peak() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let directory = tempdir().unwrap();
+    for name in ["fashion-cnn", "efficientnet-lite0"] {
+        let card = models::card(name);
+        let options: Vec<&str> = card.options().into_iter().chain(["--json"]).collect();
+        let report = compile(directory.path(), &card.onnx(), &options).succeeds().json();
+        let number = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("{name}: no {key} in {report}"));
+        let (dirty, peak) = (number("dirty_bytes"), number("peak_bytes"));
+        assert_eq!(dirty % number("dirty_pages"), 0);
+        assert!(number("dirty_runs") <= 32, "{name}: {} runs, of which a slot keeps 32", number("dirty_runs"));
+        let elements: u64 = card.vectors[0].inputs().iter().map(|input| input.shape.iter().product::<u64>()).sum();
+        // Inputs come as bytes, beside the tensors that are made of them.
+        let allowed = peak + 4 * elements + (256 << 10);
+        assert!(dirty <= allowed, "{name}: {dirty} bytes written to, {peak} in use at once");
+    }
 }
 
 #[test]
@@ -53,7 +77,7 @@ fn the_report_for_people_has_it_too() {
     let card = models::card("fashion-cnn");
     let run = compile(directory.path(), &card.onnx(), &card.options()).succeeds();
     let told = format!("{}{}", run.stdout, run.stderr);
-    assert_says(&told, &["fashion-cnn", "image", "logits", "FP32", "ms"]);
+    assert_says(&told, &["fashion-cnn", "image", "logits", "FP32", "ms", "activations", "pages"]);
     assert!(!told.contains('\u{1b}'), "colours or a progress bar, where nobody looks: {told:?}");
 }
 

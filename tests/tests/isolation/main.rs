@@ -4,4 +4,5 @@
 
 mod failures;
 mod guest;
+mod reused;
 mod state;

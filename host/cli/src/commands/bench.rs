@@ -83,6 +83,9 @@ fn show_latency(latency: &Latency) {
     row("infer in a fresh instance", latency.fresh);
     row("infer in a reused instance", latency.reused);
     println!("page faults of a fresh instance and its inference: {}", latency.page_faults);
+    if let Some(dirty) = &latency.dirty {
+        println!("an inference writes to {}", format::dirty(dirty));
+    }
 }
 
 fn show_profile(profile: &Profile) {
@@ -93,6 +96,11 @@ fn show_profile(profile: &Profile) {
         format::time(total),
         format::time(profile.nanoseconds),
         profile.peak_gflops
+    );
+    println!(
+        "{}{}",
+        format::activations(profile.peak_bytes, profile.arena_bytes),
+        if profile.planned { "" } else { ", for other shapes than these" }
     );
     let mut kinds: BTreeMap<&str, Sum> = BTreeMap::new();
     for operator in &profile.operators {

@@ -153,10 +153,13 @@ fn print(output: &Path, report: &Report) {
     println!("  component    {}", format::bytes(report.component_bytes));
     println!("  memory       {}", format::image(&report.image));
     println!(
-        "  inference    {:.3} ms, in a fresh instance, on zeros; {} of tensors at the most",
+        "  inference    {:.3} ms, in a fresh instance, on zeros; {}",
         report.latency_ms,
-        format::bytes(report.peak_bytes)
+        format::activations(report.peak_bytes, report.arena_bytes)
     );
+    if let Some(dirty) = &report.dirty {
+        println!("  writes to    {}", format::dirty(dirty));
+    }
     print_steps(&report.steps);
 }
 
