@@ -81,11 +81,18 @@ pub struct Root {
 
 #[derive(Clone, Debug)]
 pub enum RootKind {
-    Product { rows: usize, columns: TVec<usize> },
+    Product {
+        rows: usize,
+        columns: TVec<usize>,
+    },
     Convolution(Geometry),
     Depthwise(Geometry),
     /// Of bytes: the weights, as those of floats lie, and where the new graph has the bytes' zero point.
-    Quantized { over: Over, weights: Arc<Vec<i16>>, zero_point: OutletId },
+    Quantized {
+        over: Over,
+        weights: Arc<Vec<i16>>,
+        zero_point: OutletId,
+    },
 }
 
 /// Arithmetic on the result of a root, or on tensors.

@@ -192,12 +192,16 @@ impl EvalOp for QuantizedProduct {
         };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_bytes_mut();
-        ensure!(to.len() == rows * columns * if self.quantization.is_some() { 1 } else { 4 }, "as many results as rows");
+        ensure!(
+            to.len() == rows * columns * if self.quantization.is_some() { 1 } else { 4 },
+            "as many results as rows"
+        );
         let at_once = self.weights.rows_at_a_time().min(rows.max(1));
         let mut strips = self.weights.strips(at_once);
         let mut window = vec![0; if source.windows.is_some() { STRIP * depth } else { 0 }];
         // Floats that arithmetic is done on before they become bytes.
-        let mut floats = vec![0.0; if self.fused.is_some() && self.quantization.is_some() { at_once * columns } else { 0 }];
+        let mut floats =
+            vec![0.0; if self.fused.is_some() && self.quantization.is_some() { at_once * columns } else { 0 }];
         for first in (0..rows).step_by(at_once) {
             let some = at_once.min(rows - first);
             let target = match self.quantization {
@@ -235,7 +239,10 @@ impl EvalOp for QuantizedProduct {
                 None => {
                     // SAFETY: as above; they have been written.
                     let part = unsafe {
-                        std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<f32>().add(first * columns), some * columns)
+                        std::slice::from_raw_parts_mut(
+                            to.as_mut_ptr().cast::<f32>().add(first * columns),
+                            some * columns,
+                        )
                     };
                     bound.run(first, part);
                 }

@@ -140,9 +140,8 @@ impl OnnxFile {
         let mut framework = tract_onnx::onnx();
         quantized::register(&mut framework);
         let proto = quantized::dequantized(&self.proto)?;
-        let mut parsed = framework
-            .parse(&proto, directory)
-            .map_err(|error| CompileError::Graph(format!("{error:#}")))?;
+        let mut parsed =
+            framework.parse(&proto, directory).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
         if let Some(name) = parsed.unresolved_inputs.first() {
             return Err(CompileError::InvalidGraph(format!("no node makes the tensor {name:?}")));
         }

@@ -48,10 +48,18 @@ impl Bytes {
 }
 
 /// Weights in bytes, of seven bits or of eight, with a scale for each index of an axis or one for all.
-fn weights(builder: &mut Builder, seed: u32, shape: &[usize], axis: Option<usize>, bits: u32, signed: bool) -> OutletId {
+fn weights(
+    builder: &mut Builder,
+    seed: u32,
+    shape: &[usize],
+    axis: Option<usize>,
+    bits: u32,
+    signed: bool,
+) -> OutletId {
     let whole = numbers(seed, shape).cast_to::<f32>().unwrap().into_owned();
     let factor = (1 << (bits - 1)) as f32;
-    let values: Vec<f32> = whole.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().iter().map(|x| x * factor).collect();
+    let values: Vec<f32> =
+        whole.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().iter().map(|x| x * factor).collect();
     let (tensor, zero_point) = if signed {
         (Tensor::from_shape(shape, &values.iter().map(|x| *x as i8).collect::<Vec<_>>()).unwrap(), 0)
     } else {
@@ -158,10 +166,8 @@ proptest! {
 /// A residual block as ONNX Runtime quantizes it, with arithmetic in the middle and a pool at the end.
 #[test]
 fn what_comes_between_convolutions_of_bytes_is_the_same() {
-    let (one, other) = (
-        Bytes { signed: false, scale: 0.02, zero_point: 100 },
-        Bytes { signed: true, scale: 0.03, zero_point: -3 },
-    );
+    let (one, other) =
+        (Bytes { signed: false, scale: 0.02, zero_point: 100 }, Bytes { signed: true, scale: 0.03, zero_point: -3 });
     let mut builder = Builder::default();
     let source = builder.tensor(&[1, 6, 9, 11]);
     let input = one.there_and_back(&mut builder, source);

@@ -6,8 +6,8 @@ use std::path::{Component, Path};
 use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto};
 
-use crate::CompileError;
 use super::quantized;
+use crate::CompileError;
 use crate::error::UnsupportedOperator;
 
 /// The domains whose operators tract has: ONNX's own, its machine-learning ones, and some of ONNX Runtime's.

@@ -53,8 +53,7 @@ impl Expansion for Linear {
         check_input_arity(inputs, 2 + usize::from(self.zero_point))?;
         check_output_arity(outputs, 1)?;
         solver.equals(&inputs[1].datum_type, f32::datum_type())?;
-        let (floats, bytes) =
-            if self.quantizes { (&inputs[0], &outputs[0]) } else { (&outputs[0], &inputs[0]) };
+        let (floats, bytes) = if self.quantizes { (&inputs[0], &outputs[0]) } else { (&outputs[0], &inputs[0]) };
         solver.equals(&floats.datum_type, f32::datum_type())?;
         if self.zero_point {
             solver.equals(&bytes.datum_type, &inputs[2].datum_type)?;

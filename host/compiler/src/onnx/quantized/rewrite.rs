@@ -229,8 +229,15 @@ impl Rewrite<'_> {
         let float = i64::from(tensor_proto::DataType::Float as i32);
         let of_rows = input(node, 2);
         let one = of_rows.is_empty()
-            || self.nodes.iter().any(|maker| maker.op_type == "DynamicQuantizeLinear" && maker.output.contains(&of_rows))
-            || self.graph.initializer.iter().any(|known| known.name == of_rows && known.dims.iter().all(|size| *size == 1));
+            || self
+                .nodes
+                .iter()
+                .any(|maker| maker.op_type == "DynamicQuantizeLinear" && maker.output.contains(&of_rows))
+            || self
+                .graph
+                .initializer
+                .iter()
+                .any(|known| known.name == of_rows && known.dims.iter().all(|size| *size == 1));
         one && !users.is_empty()
             && users.iter().all(|user| user.op_type == "Cast" && integer(user, "to") == float)
             && self.graph.output.iter().all(|made| made.name != *output)
