@@ -61,7 +61,7 @@ impl Case {
             self.depth,
             self.columns,
             |step, column| self.weights[step * self.columns + column],
-            |column| factor(column),
+            factor,
             |column| column as f32 - 2.0,
         )
     }

@@ -55,7 +55,7 @@ impl QuantizedConstant {
         Ok((self.moved(whole)?, self.moved(scales)?))
     }
 
-    /// The weights at some places; none where a column has more than one scale.
+    /// The weights at some places; none where a column has more than one scale, or zero points that leave it no byte's range.
     pub fn weights(
         &self,
         steps: usize,
@@ -66,16 +66,18 @@ impl QuantizedConstant {
         let (Some(whole), Some(of_each)) = (numbers(&whole), numbers(&scales)) else { return Ok(None) };
         let scales: Vec<f32> = (0..columns).map(|column| of_each[place(0, column)]).collect();
         let mut weights = Vec::with_capacity(steps * columns);
+        let mut ranges = vec![(0.0_f32, 0.0_f32); columns];
         for step in 0..steps {
             for (column, scale) in scales.iter().enumerate() {
                 let at = place(step, column);
-                if of_each[at] != *scale || whole[at].abs() > 255.0 {
+                let (low, high) = &mut ranges[column];
+                (*low, *high) = (low.min(whole[at]), high.max(whole[at]));
+                if of_each[at] != *scale || *high - *low > 255.0 {
                     return Ok(None);
                 }
                 weights.push(whole[at] as i16);
             }
         }
-        // A zero point for each column keeps its weights within a byte's range.
         Ok(Some(ByteWeights { weights, scales }))
     }
 }
