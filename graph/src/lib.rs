@@ -7,6 +7,7 @@
 #![deny(missing_docs, rust_2018_idioms)]
 
 mod binary_trees;
+pub mod quantization;
 
 pub use binary_trees::repair_binary_trees;
 
@@ -27,6 +28,7 @@ fn missing_operators() -> Registry {
     registry.register_unit_element_wise("samara_gelu_exact", &nn::gelu_exact::GeluExact {});
     registry.register_binary("samara_rem", &math::Rem {});
     registry.register_binary("samara_subf", &math::SubF {});
+    quantization::register(&mut registry);
     registry
 }
 

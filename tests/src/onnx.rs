@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, attribute_proto, tensor_proto, tensor_shape_proto, type_proto,
 };
 
 pub use tract_onnx::pb::tensor_proto::DataType as Type;
@@ -87,6 +87,56 @@ impl Graph {
         self
     }
 
+    /// With constants of a type that takes one byte: `i8` as their bits.
+    #[must_use]
+    pub fn bytes(mut self, name: &str, element: Type, shape: &[i64], elements: &[u8]) -> Graph {
+        let raw_data = elements.to_vec();
+        self.0.initializer.push(TensorProto { raw_data, data_type: element as i32, ..weights(name, shape) });
+        self
+    }
+
+    /// With constants of `i32`.
+    #[must_use]
+    pub fn integers(mut self, name: &str, shape: &[i64], elements: &[i32]) -> Graph {
+        let raw_data = elements.iter().flat_map(|element| element.to_le_bytes()).collect();
+        self.0.initializer.push(TensorProto { raw_data, data_type: Type::Int32 as i32, ..weights(name, shape) });
+        self
+    }
+
+    /// With an attribute of the last node: whole numbers.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is no node.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, values: &[i64]) -> Graph {
+        let r#type = attribute_proto::AttributeType::Ints as i32;
+        self.0.node.last_mut().unwrap().attribute.push(AttributeProto {
+            name: name.to_owned(),
+            r#type,
+            ints: values.to_vec(),
+            ..AttributeProto::default()
+        });
+        self
+    }
+
+    /// The same of one whole number.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is no node.
+    #[must_use]
+    pub fn attribute_of_one(mut self, name: &str, value: i64) -> Graph {
+        let r#type = attribute_proto::AttributeType::Int as i32;
+        self.0.node.last_mut().unwrap().attribute.push(AttributeProto {
+            name: name.to_owned(),
+            r#type,
+            i: value,
+            ..AttributeProto::default()
+        });
+        self
+    }
+
     /// With weights that are in another file, as `entries` (`location`, `offset`, `length`) say.
     #[must_use]
     pub fn external_weights(mut self, name: &str, shape: &[i64], entries: &[(&str, &str)]) -> Graph {
@@ -109,7 +159,12 @@ impl Graph {
         ModelProto {
             ir_version: 7,
             producer_name: "samara-tests".to_owned(),
-            opset_import: vec![opset("", OPSET), opset("ai.onnx.ml", 2), opset("com.example", 1)],
+            opset_import: vec![
+                opset("", OPSET),
+                opset("ai.onnx.ml", 2),
+                opset("com.microsoft", 1),
+                opset("com.example", 1),
+            ],
             graph: Some(self.0.clone()),
             ..ModelProto::default()
         }

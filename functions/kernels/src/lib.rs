@@ -5,6 +5,7 @@
 
 mod elementwise;
 mod functions;
+mod integers;
 pub mod lines;
 #[cfg(test)]
 mod numbers;
@@ -12,6 +13,7 @@ mod peak;
 pub mod places;
 mod product;
 pub mod program;
+pub mod quantized;
 pub mod rows;
 mod tile;
 mod vector;

@@ -4,7 +4,7 @@ use core::ops::{Add, Div, Mul, Sub};
 
 /// Four `f32`. On WebAssembly a register; elsewhere, for the tests, an array that is computed with in the same way.
 #[derive(Clone, Copy)]
-pub struct F32x4(imp::F32x4);
+pub struct F32x4(pub(crate) imp::F32x4);
 
 impl F32x4 {
     /// Zeros.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::places::{Depthwise as DepthwiseWeights, Shallow};
 use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread};
+use samara_kernels::quantized::{Quantization, Weights as ByteWeights};
 use samara_kernels::rows::{Bounds, Weights};
 use tract_core::internal::*;
 
@@ -13,6 +14,7 @@ use crate::fused::Fused;
 use crate::geometry::Geometry;
 use crate::layout::Order;
 use crate::product::Product;
+use crate::quantized::{Over, QuantizedProduct};
 use crate::winograd::{Points, Winograd};
 
 /// The most steps of an expression.
@@ -79,9 +81,18 @@ pub struct Root {
 
 #[derive(Clone, Debug)]
 pub enum RootKind {
-    Product { rows: usize, columns: TVec<usize> },
+    Product {
+        rows: usize,
+        columns: TVec<usize>,
+    },
     Convolution(Geometry),
     Depthwise(Geometry),
+    /// Of bytes: the weights, as those of floats lie, and where the new graph has the bytes' zero point.
+    Quantized {
+        over: Over,
+        weights: Arc<Vec<i16>>,
+        zero_point: OutletId,
+    },
 }
 
 /// Arithmetic on the result of a root, or on tensors.
@@ -361,11 +372,26 @@ impl Root {
         match &self.kind {
             RootKind::Product { columns, .. } => columns.len() == 1,
             RootKind::Convolution(geometry) | RootKind::Depthwise(geometry) => geometry.output[3],
+            RootKind::Quantized { over: Over::Rows(_, columns), .. } => columns.len() == 1,
+            RootKind::Quantized { over: Over::Windows(geometry), .. } => geometry.output[3],
         }
     }
 
-    /// The operator, with its weights packed, for a result of a shape.
-    pub fn operator(self, shape: &[TDim], fused: Option<Fused>) -> Box<dyn TypedOp> {
+    /// What the operator takes before what its arithmetic reads.
+    pub fn inputs(&self) -> TVec<OutletId> {
+        match self.kind {
+            RootKind::Quantized { zero_point, .. } => tvec!(self.input, zero_point),
+            _ => tvec!(self.input),
+        }
+    }
+
+    /// The operator, with its weights packed, for a result of a shape. Only a product of bytes makes bytes again.
+    pub fn operator(
+        self,
+        shape: &[TDim],
+        fused: Option<Fused>,
+        quantization: Option<Quantization>,
+    ) -> Box<dyn TypedOp> {
         let Root { weights, columns, factors, summands, bounds, .. } = self;
         let depth = weights.len() / columns;
         let weight = |step: usize, column: usize| weights[step * columns + column] * factors[column];
@@ -386,6 +412,12 @@ impl Root {
                     .flatten();
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
                 Box::new(Convolution { geometry, weights, shallow: shallow.map(Arc::new), bounds, fused })
+            }
+            RootKind::Quantized { over, weights, .. } => {
+                let weight = |step: usize, column: usize| i32::from(weights[step * columns + column]);
+                let weights =
+                    ByteWeights::pack(weights.len() / columns, columns, weight, |column| factors[column], bias);
+                Box::new(QuantizedProduct { over, weights: Arc::new(weights), bounds, fused, quantization })
             }
             RootKind::Depthwise(geometry) => {
                 let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));

@@ -59,9 +59,8 @@ impl EvalOp for Relayout {
         if self.stays() {
             return Ok(tvec!(input.into_tensor().into_shape(&shape)?.into_tvalue()));
         }
-        let from = input.try_as_plain_ram()?.as_slice::<f32>()?;
         // SAFETY: all of it is written to below.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
+        let mut output = unsafe { Tensor::uninitialized_dt(input.datum_type(), &shape)? };
         let strides = strides(input.shape());
         // Axes that stay beside each other are one.
         let mut merged: TVec<(usize, usize)> = tvec!();
@@ -74,13 +73,24 @@ impl EvalOp for Relayout {
                 _ => merged.push((size, stride)),
             }
         }
-        if from.is_empty() {
+        if input.len() == 0 {
             return Ok(tvec!(output.into_tvalue()));
         }
         let mut plain = output.try_as_plain_ram_mut()?;
-        let to = plain.as_slice_mut::<f32>()?;
-        // SAFETY: sizes and strides are those of the input, and the output is as large.
-        unsafe { copy(&merged, from.as_ptr(), to.as_mut_ptr()) };
+        match input.datum_type() {
+            DatumType::F32 => {
+                let from = input.try_as_plain_ram()?.as_slice::<f32>()?;
+                let to = plain.as_slice_mut::<f32>()?;
+                // SAFETY: sizes and strides are those of the input, and the output is as large.
+                unsafe { copy(&merged, from.as_ptr(), to.as_mut_ptr()) };
+            }
+            DatumType::U8 | DatumType::I8 => {
+                let from = input.try_as_plain_ram()?.as_bytes();
+                // SAFETY: as above.
+                unsafe { copy_bytes(&merged, from.as_ptr(), plain.as_bytes_mut().as_mut_ptr()) };
+            }
+            other => bail!("a layout of {other:?}"),
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }
@@ -130,6 +140,27 @@ unsafe fn copy(axes: &[(usize, usize)], from: *const f32, to: *mut f32) {
                 let length: usize = rest.iter().map(|(size, _)| size).product();
                 for index in 0..size {
                     copy(rest, from.add(index * stride), to.add(index * length));
+                }
+            }
+        }
+    }
+}
+
+/// The same for bytes.
+///
+/// # Safety
+///
+/// As for [`copy`].
+unsafe fn copy_bytes(axes: &[(usize, usize)], from: *const u8, to: *mut u8) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match *axes {
+            [] => *to = *from,
+            [(size, 1)] => to.copy_from_nonoverlapping(from, size),
+            [(size, stride), ref rest @ ..] => {
+                let length: usize = rest.iter().map(|(size, _)| size).product();
+                for index in 0..size {
+                    copy_bytes(rest, from.add(index * stride), to.add(index * length));
                 }
             }
         }

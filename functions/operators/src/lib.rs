@@ -17,6 +17,7 @@ mod pad;
 mod pattern;
 mod pool;
 mod product;
+mod quantized;
 mod rewrite;
 mod strips;
 mod winograd;

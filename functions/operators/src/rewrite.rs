@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use samara_kernels::program::{Binary, Spread, Unary};
+use samara_kernels::quantized::Quantization;
 use tract_core::internal::*;
 use tract_core::ops::array;
 use tract_core::ops::binary::TypedBinOp;
@@ -27,6 +28,7 @@ mod convolution;
 mod einsum;
 mod elementwise;
 mod layout;
+mod quantized;
 mod single;
 
 /// A graph that computes the same, with this crate's operators for what they can do. It is to be simplified before, and
@@ -40,6 +42,7 @@ pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
         target: TypedModel { symbols: source.symbols.clone(), ..TypedModel::default() },
         values: HashMap::new(),
         constants,
+        bytes: HashMap::new(),
         helpers: 0,
         done: HashSet::new(),
     };
@@ -82,6 +85,8 @@ struct Value {
     stored: Vec<(Order, OutletId)>,
     /// As what is still to be computed.
     pending: Option<Expression>,
+    /// As bytes that stand for it.
+    bytes: Option<quantized::Bytes>,
 }
 
 /// Takes the constants out of a graph. What they are is left.
@@ -104,6 +109,8 @@ struct Rewriter<'a> {
     target: TypedModel,
     /// The constants that are still needed.
     constants: HashMap<OutletId, Arc<Tensor>>,
+    /// Those of them that are floats and given as bytes.
+    bytes: HashMap<OutletId, quantized::QuantizedConstant>,
     values: HashMap<OutletId, Value>,
     /// How many nodes there are that the old graph has none for.
     helpers: usize,
@@ -127,7 +134,8 @@ impl<'a> Rewriter<'a> {
     }
 
     fn constant(&self, outlet: OutletId) -> Option<Arc<Tensor>> {
-        self.constants.get(&outlet).cloned()
+        let constant = self.constants.get(&outlet).cloned();
+        constant.or_else(|| self.bytes.get(&outlet)?.floats().ok().map(Tensor::into_arc_tensor))
     }
 
     fn is_f32(&self, outlet: OutletId) -> TractResult<bool> {
@@ -156,7 +164,31 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Computes an expression.
-    fn compute(&mut self, name: &str, mut expression: Expression) -> TractResult<OutletId> {
+    fn compute(&mut self, name: &str, expression: Expression) -> TractResult<OutletId> {
+        self.compute_as(name, expression, None)
+    }
+
+    /// Computes an expression of a product of bytes, and makes bytes of it again. None where arithmetic comes between that is no
+    /// part of the product.
+    fn compute_bytes(
+        &mut self,
+        name: &str,
+        expression: Expression,
+        quantization: Quantization,
+    ) -> TractResult<Option<OutletId>> {
+        let by_axis = expression.reads.iter().any(|(_, spread)| spread.is_by_axis());
+        if by_axis && expression.root.as_ref().is_some_and(|root| !root.has_columns()) {
+            return Ok(None);
+        }
+        self.compute_as(name, expression, Some(quantization)).map(Some)
+    }
+
+    fn compute_as(
+        &mut self,
+        name: &str,
+        mut expression: Expression,
+        quantization: Option<Quantization>,
+    ) -> TractResult<OutletId> {
         expression.simplify();
         let program = if expression.steps.is_empty() { None } else { expression.program() };
         if !expression.steps.is_empty() && program.is_none() {
@@ -179,15 +211,15 @@ impl<'a> Rewriter<'a> {
         let op: Box<dyn TypedOp> = match (expression.root, program) {
             (Some(root), Some(program)) if !root.has_columns() && spreads.iter().any(|spread| spread.is_by_axis()) => {
                 // The operator would not know what a column is: the arithmetic comes after it.
-                let (input, shape) = (root.input, expression.shape);
-                let own = self.helper("root", root.operator(&shape, None), &[input])?;
+                let (own_inputs, shape) = (root.inputs(), expression.shape);
+                let own = self.helper("root", root.operator(&shape, None, None), &own_inputs)?;
                 inputs.insert(0, own);
                 spreads.insert(0, Spread::Full);
                 Box::new(Map { program, spreads, shape })
             }
             (Some(root), program) => {
-                inputs.insert(0, root.input);
-                root.operator(&expression.shape, program.map(|program| Fused { program, spreads }))
+                inputs = root.inputs().into_iter().chain(inputs).collect();
+                root.operator(&expression.shape, program.map(|program| Fused { program, spreads }), quantization)
             }
             (None, Some(program)) => Box::new(Map { program, spreads, shape: expression.shape }),
             (None, None) => match expression.reads.first() {
@@ -224,6 +256,7 @@ impl<'a> Rewriter<'a> {
             if !is_output && users.iter().all(|user| self.done.contains(&user.node)) {
                 self.value(*input).pending = None;
                 self.constants.remove(input);
+                self.bytes.remove(input);
             }
         }
     }
@@ -240,6 +273,9 @@ impl<'a> Rewriter<'a> {
 
     /// Replaces a node, where it can be.
     fn node(&mut self, node: &TypedNode) -> TractResult<bool> {
+        if self.quantized(node)? {
+            return Ok(true);
+        }
         if node.outputs.len() != 1 || !self.is_f32(node.id.into())? {
             return Ok(false);
         }

@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod declared;
+mod quantized;
 mod shape;
 
 use std::panic::AssertUnwindSafe;
@@ -136,9 +137,11 @@ impl OnnxFile {
 
     fn typed_unguarded(&self, shapes: &[InputShape]) -> Result<TypedGraph, CompileError> {
         let directory = self.path.parent().and_then(Path::to_str);
-        let mut parsed = tract_onnx::onnx()
-            .parse(&self.proto, directory)
-            .map_err(|error| CompileError::Graph(format!("{error:#}")))?;
+        let mut framework = tract_onnx::onnx();
+        quantized::register(&mut framework);
+        let proto = quantized::dequantized(&self.proto)?;
+        let mut parsed =
+            framework.parse(&proto, directory).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
         if let Some(name) = parsed.unresolved_inputs.first() {
             return Err(CompileError::InvalidGraph(format!("no node makes the tensor {name:?}")));
         }
@@ -219,7 +222,8 @@ fn cost(model: &TypedModel, symbols: &SymbolValues) -> TractResult<Cost> {
     for node in model.nodes() {
         if let Some(constant) = node.op_as::<ops::konst::Const>() {
             // A number more or less is a setting, not something that was trained.
-            if constant.val().datum_type().is_float() {
+            let (datum_type, is_one) = (constant.val().datum_type(), constant.val().len() == 1);
+            if datum_type.is_float() || datum_type.is_integer() && datum_type.size_of() == 1 && !is_one {
                 cost.parameters += constant.val().len() as u64;
             }
         }

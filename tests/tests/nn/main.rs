@@ -8,6 +8,7 @@ mod datatypes;
 mod failures;
 mod functions;
 mod programs;
+mod quantized;
 mod zoo;
 
 use std::path::{Path, PathBuf};

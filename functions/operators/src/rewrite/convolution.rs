@@ -1,6 +1,7 @@
 //! Convolutions and pools.
 
 use super::*;
+use crate::quantized::Over;
 use tract_core::ops::cnn::{KernelFormat, PaddingSpec};
 use tract_core::ops::nn::DataFormat;
 
@@ -80,9 +81,19 @@ impl Rewriter<'_> {
                 packed.extend((0..to).map(|column| weights[place(step, channel, column)]));
             }
         }
+        let summands = if bias.len() == 1 { vec![bias[0]; to] } else { bias.to_vec() };
+        if let Some((scale, constant)) = self.both_bytes(input, node.inputs[1]).filter(|_| !depthwise) {
+            let at = |step: usize, column: usize| place(step / from, step % from, column);
+            if let Some(weights) = constant.weights(steps * from, to, at)? {
+                let over = Over::Windows(geometry);
+                let root = self.byte_root([output, input], &order, over, scale, weights, summands)?;
+                let shape = self.shape(output, &result)?;
+                self.pend(output, Expression::root(result, shape, root))?;
+                return Ok(true);
+            }
+        }
         let at = self.stored(input, &order)?;
         let kind = if depthwise { RootKind::Depthwise(geometry) } else { RootKind::Convolution(geometry) };
-        let summands = if bias.len() == 1 { vec![bias[0]; to] } else { bias.to_vec() };
         let root = Root {
             outlet: output,
             kind,

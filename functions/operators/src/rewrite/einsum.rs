@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::batch::BatchProduct;
+use crate::quantized::Over;
 
 impl Rewriter<'_> {
     pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {
@@ -72,7 +73,6 @@ impl Rewriter<'_> {
             Some(order) => order.clone(),
             None => rows.iter().copied().chain(depth.iter().map(|(axis, _)| *axis)).collect(),
         };
-        let at = self.stored(input, &order)?;
         // Steps and columns as they lie: where each is in the constant.
         let step_axes = order[rows.len()..].iter().map(|axis| {
             let place = depth.iter().position(|(other, _)| other == axis).unwrap_or(0);
@@ -80,19 +80,30 @@ impl Rewriter<'_> {
         });
         let step_places = places(&step_axes.collect::<Vec<_>>());
         let column_places = places(&columns.iter().map(|(_, size, stride)| (*size, *stride)).collect::<Vec<_>>());
-        let mut packed = Vec::with_capacity(step_places.len() * count);
-        for step in &step_places {
-            packed.extend(column_places.iter().map(|column| weights[step + column]));
-        }
         let result: Order = order[..rows.len()]
             .iter()
             .map(|axis| to_output[axis])
             .chain(columns.iter().map(|(output, ..)| *output))
             .collect();
         let shape = self.shape(output, &result)?;
+        let sizes: TVec<usize> = columns.iter().map(|(_, size, _)| *size).collect();
+        if let Some((scale, constant)) = self.both_bytes(input, node.inputs[1 - slot])
+            && let Some(weights) =
+                constant.weights(step_places.len(), count, |step, column| step_places[step] + column_places[column])?
+        {
+            let over = Over::Rows(rows.len(), sizes);
+            let root = self.byte_root([output, input], &order, over, scale, weights, vec![0.0; count])?;
+            self.pend(output, Expression::root(result, shape, root))?;
+            return Ok(true);
+        }
+        let at = self.stored(input, &order)?;
+        let mut packed = Vec::with_capacity(step_places.len() * count);
+        for step in &step_places {
+            packed.extend(column_places.iter().map(|column| weights[step + column]));
+        }
         let root = Root {
             outlet: output,
-            kind: RootKind::Product { rows: rows.len(), columns: columns.iter().map(|(_, size, _)| *size).collect() },
+            kind: RootKind::Product { rows: rows.len(), columns: sizes },
             input: at,
             weights: Arc::new(packed),
             columns: count,

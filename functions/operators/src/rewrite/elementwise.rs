@@ -40,6 +40,9 @@ impl Rewriter<'_> {
 
     fn is_arithmetic(&self, node: usize) -> bool {
         let node = self.source.node(node);
+        if self.is_quantization(node) {
+            return true;
+        }
         let known = match (node.op_as::<TypedBinOp>(), node.op_as::<ElementWiseOp>()) {
             (Some(op), _) => binary(op).is_some(),
             (_, Some(op)) => unary(op).is_some(),
@@ -49,7 +52,7 @@ impl Rewriter<'_> {
     }
 
     /// A value as an expression, in one of the orders that it lies in.
-    fn expression(&mut self, outlet: OutletId, order: &Order) -> TractResult<Expression> {
+    pub(super) fn expression(&mut self, outlet: OutletId, order: &Order) -> TractResult<Expression> {
         if let Some(pending) = &self.value(outlet).pending
             && pending.order == *order
         {

@@ -28,6 +28,12 @@ impl Rewriter<'_> {
             self.value(outlet).natural = Some(natural);
             return Ok(natural);
         }
+        if self.value(outlet).stored.is_empty()
+            && let Some(bytes) = self.value(outlet).bytes.clone()
+        {
+            let order = bytes.stored.first().context("bytes that lie somewhere")?.0.clone();
+            self.floats_in(outlet, &order)?;
+        }
         let all = self.axes(outlet)?;
         let fact = self.fact(outlet)?;
         let stored = &self.value(outlet).stored;
@@ -49,6 +55,9 @@ impl Rewriter<'_> {
         let value = self.value(outlet);
         if let Some((_, at)) = value.stored.iter().find(|(other, _)| other == order) {
             return Ok(*at);
+        }
+        if value.natural.is_none() && value.stored.is_empty() && value.bytes.is_some() {
+            return self.floats_in(outlet, order);
         }
         let rank = order.len();
         let put = (0..rank).collect();
@@ -75,6 +84,9 @@ impl Rewriter<'_> {
         let value = self.value(outlet);
         let pending = value.pending.iter().map(|pending| pending.order.clone());
         let mut orders: Vec<Order> = pending.chain(value.stored.iter().map(|(order, _)| order.clone())).collect();
+        if orders.is_empty() {
+            orders.extend(value.bytes.iter().flat_map(|bytes| bytes.stored.iter().map(|(order, _)| order.clone())));
+        }
         if !orders.contains(&natural) {
             orders.push(natural);
         }
@@ -102,6 +114,15 @@ impl Rewriter<'_> {
         let natural = self.axes(input)?;
         let output = OutletId::new(node.id, 0);
         let value = self.value(input).clone();
+        if let Some(bytes) = &value.bytes
+            && value.stored.is_empty()
+            && value.natural.is_none()
+        {
+            let moved = bytes.stored.iter().map(|(other, at)| Some((order(other)?, *at))).collect::<Option<Vec<_>>>();
+            let Some(stored) = moved else { return Ok(false) };
+            self.value(output).bytes = Some(super::quantized::Bytes { stored, ..bytes.clone() });
+            return Ok(true);
+        }
         let mut stored = vec![];
         for (other, at) in &value.stored {
             let Some(order) = order(other) else { return Ok(false) };

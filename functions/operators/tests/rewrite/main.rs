@@ -6,6 +6,7 @@ mod arithmetic;
 mod convolutions;
 mod other;
 mod products;
+mod quantized;
 
 use tract_core::internal::*;
 

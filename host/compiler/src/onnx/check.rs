@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use tract_onnx::Onnx;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto};
 
+use super::quantized;
 use crate::CompileError;
 use crate::error::UnsupportedOperator;
 
@@ -21,7 +22,8 @@ pub fn operators(graph: &GraphProto) -> Result<(), CompileError> {
     let mut unsupported: BTreeMap<String, UnsupportedOperator> = BTreeMap::new();
     each_node(graph, &mut |node| {
         // tract looks at an operator's name only; the same name means something else in a domain that it does not know.
-        let known = KNOWN_DOMAINS.contains(&node.domain.as_str()) && op_register.0.contains_key(&node.op_type);
+        let known = KNOWN_DOMAINS.contains(&node.domain.as_str()) && op_register.0.contains_key(&node.op_type)
+            || quantized::is_known(&node.domain, &node.op_type);
         if !known {
             let operator = match node.domain.as_str() {
                 "" | "ai.onnx" => node.op_type.clone(),
