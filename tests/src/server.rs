@@ -180,6 +180,16 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until it has logged each of these texts: what it logs before it answers may be read after the answer.
+    #[track_caller]
+    pub fn logs(&self, texts: &[&str]) {
+        let start = Instant::now();
+        while let Some(text) = texts.iter().find(|text| !self.log().contains(**text)) {
+            assert!(start.elapsed() < STOP, "{text:?} is not logged: {}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// A new connection for HTTP/1.1.
     #[must_use]
     pub fn client(&self) -> Client {

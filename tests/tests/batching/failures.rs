@@ -37,7 +37,7 @@ fn one_that_traps_fails_alone() {
     let statistics = server.statistics("m");
     assert_eq!(batch_sizes(&statistics), [1, 1, 1]);
     assert_eq!((&statistics["execution_count"], &statistics["limits"]["trap"]), (&json!(3), &json!(1)));
-    assert_says(&server.log(), &["a batch failed", "requests=4"]);
+    server.logs(&["a batch failed", "requests=4"]);
     let metrics = server.get("/metrics").expect(200);
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert_says(&metrics, &["samara_batch_failures_total{model=\"m\",version=\"1\"} 1"]);
@@ -70,7 +70,7 @@ fn a_model_whose_first_dimension_is_no_batch_answers_all_the_same() {
         assert_eq!(outputs(&reply)[0].as_fp32(), [0.0, 0.0, 0.0]);
     }
     assert_eq!(batch_sizes(&server.statistics("m")), [1, 1]);
-    assert_says(&server.log(), &["a batch failed", "[3] for 2 items"]);
+    server.logs(&["a batch failed", "[3] for 2 items"]);
 }
 
 /// Its client is told when the time is over, and the batch goes on for the other.

@@ -56,7 +56,7 @@ fn a_model_without_an_open_first_dimension_is_refused() {
     let server = serve_with(directory.path(), &[&closed], "").start();
     fs::write(directory.path().join("samara.toml"), file).unwrap();
     server.reload("the configuration stays as it was");
-    assert_says(&server.log(), &["input \"x\""]);
+    server.logs(&["input \"x\""]);
 }
 
 /// Whoever asks a model can see that others' data is in its instance.
@@ -79,7 +79,7 @@ fn what_is_set_up_is_told() {
     let ready: Value = serde_json::from_str(server.ready_line()).unwrap();
     let sizes: Vec<_> = ready["models"].as_array().unwrap().iter().map(|model| &model["max_batch_size"]).collect();
     assert_eq!(sizes, [&json!(16), &Value::Null]);
-    assert_says(&server.log(), &["requests run in batches", "several clients", "duo"]);
+    server.logs(&["requests run in batches", "several clients", "duo"]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_new_version_without_an_open_first_dimension_is_not_taken_in() {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", server.log());
         thread::sleep(Duration::from_millis(20));
     }
-    assert_says(&server.log(), &["max_batch_size", "input \"x\" of version 2"]);
+    server.logs(&["max_batch_size", "input \"x\" of version 2"]);
     let replies = send_all(server.address(), [x(1.0), x(2.0)]);
     assert!(replies.iter().all(|reply| reply.status == 200));
     assert_eq!(batch_sizes(&server.statistics("m")), [2]);

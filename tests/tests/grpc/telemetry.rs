@@ -42,6 +42,7 @@ fn a_request_has_an_id_and_is_logged() {
     let made = client.call_with::<_, ModelInferResponse>(INFER, Request::new(raw("good", &[]))).unwrap_err();
     let made = made.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
     assert_eq!(made.len(), 32);
+    server.logs(&["an-id", &made]);
     let log = server.log();
     let line =
         |id: &str| log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{id}: {log}")).to_owned();

@@ -38,7 +38,7 @@ fn a_graph_is_loaded_once_and_told_about() {
         assert_eq!((&statistics["loads"], &statistics["failures"]), (&json!(1), &json!(0)));
         assert!(statistics["compute_ns"].as_u64().unwrap() > 0);
         assert_eq!(statistics["backend"], kind);
-        assert_says(&server.log(), &["graph=\"fashion-cnn\"", &format!("backend={kind}")]);
+        server.logs(&["graph=\"fashion-cnn\"", &format!("backend={kind}")]);
     }
     // A model that runs by itself has none.
     let server = Serve::new([models::twice()]).start();

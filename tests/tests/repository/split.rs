@@ -133,7 +133,7 @@ fn sighup_brings_another_split() {
     reload("[model.m]\nsplit = { \"1\" = 50, \"2\" = 50 }\n", "has been read again");
     assert_eq!(counts(&node, 4), of(&[("1", 2), ("2", 2)]));
     reload("[model.m]\nsplit = { \"1\" = 50, \"9\" = 50 }\n", "stays as it was");
-    assert_says(&node.server.log(), &["[model.m]", "version \"9\""]);
+    node.server.logs(&["[model.m]", "version \"9\""]);
     assert_eq!(counts(&node, 4), of(&[("1", 2), ("2", 2)]));
 }
 

@@ -64,7 +64,7 @@ fn a_broken_component_never_replaces_a_good_one() {
         node.server.get("/v2/models/m/ready").expect(200);
     }
     assert_eq!(node.metric("samara_model_loads_total{model=\"m\",outcome=\"failed\"}"), Some(2.0));
-    assert_says(&node.server.log(), &["not loaded", "m/1/model.wasm"]);
+    node.server.logs(&["not loaded", "m/1/model.wasm"]);
     // One that is whole again mends it.
     put(node.path(), "m/1/model.wasm", &guests::component("echoes", "m"));
     while node.index()[0]["reason"] != "" {
@@ -114,7 +114,7 @@ fn what_is_broken_at_the_start_is_waited_for() {
 #[test]
 fn an_empty_directory_is_waited_for_and_a_model_that_goes_is_gone() {
     let node = Node::start(tempfile::tempdir().unwrap(), &[POLL]);
-    assert_says(&node.server.log(), &["holds no component"]);
+    node.server.logs(&["holds no component"]);
     assert!(node.index().is_empty());
     node.server.infer("m", &input(1.0)).expect(404);
     put(node.path(), "m.wasm", &guests::component("echoes", "m"));
@@ -132,7 +132,7 @@ fn an_empty_directory_is_waited_for_and_a_model_that_goes_is_gone() {
     fs::rename(node.path(), &elsewhere).unwrap();
     thread::sleep(Duration::from_secs(1));
     node.server.infer("m", &input(1.0)).expect(200);
-    assert_says(&node.server.log(), &["what it held stays as it is"]);
+    node.server.logs(&["what it held stays as it is"]);
     fs::rename(&elsewhere, node.path()).unwrap();
 }
 

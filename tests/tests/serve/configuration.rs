@@ -77,7 +77,7 @@ fn sighup_changes_what_can_be_changed_and_names_what_cannot() {
     let reply = server.send(&json_request("bad", &input(1))).expect(504);
     assert_says(&reply.error(), &["200 ms"]);
     server.send(&Request::get("/v2").header("x-padding", &"x".repeat(9 << 10))).expect(431);
-    assert_says(&server.log(), &["workers, memory_mib", "next start"]);
+    server.logs(&["workers, memory_mib", "next start"]);
     // What is no longer said is at its default again.
     fs::write(&file, "[node]\npaths = [\".\"]\n").unwrap();
     server.reload(READ);
@@ -94,7 +94,7 @@ fn a_file_that_cannot_be_used_changes_nothing() {
         server.send(&binary_request("good", &input(3))).expect(200);
         server.send(&binary_request("good", &input(4))).expect(413);
     }
-    assert_says(&server.log(), &["samara.toml:2:16", "[model.absent]"]);
+    server.logs(&["samara.toml:2:16", "[model.absent]"]);
     fs::remove_file(&file).unwrap();
     server.reload(KEPT);
     server.send(&binary_request("good", &input(3))).expect(200);

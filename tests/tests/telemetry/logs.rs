@@ -2,7 +2,6 @@
 
 use samara_tests::guests;
 use samara_tests::http::Request;
-use samara_tests::samara::assert_says;
 use samara_tests::server::Serve;
 use samara_tests::tensor::json_request;
 use serde_json::Value;
@@ -32,7 +31,7 @@ fn the_log_names_the_request_that_failed() {
     guests::write(directory.path(), "traps", "bad");
     let server = Serve::new([directory.path()]).start();
     server.send(&json_request("bad", &input(1.0)).header("x-request-id", "the-bad-one")).expect(500);
-    assert_says(&server.log(), &["an inference failed", "request_id=the-bad-one"]);
+    server.logs(&["an inference failed", "request_id=the-bad-one"]);
     // Requests are logged only where that is asked for.
     assert!(!server.log().contains("status="), "{}", server.log());
 }
@@ -44,6 +43,7 @@ fn each_request_is_logged_as_an_object_where_that_is_asked_for() {
     let server = Serve::new([directory.path()]).option("--log-format json").option("--log-requests").start();
     server.send(&json_request("good", &input(1.0)).header("x-request-id", "first")).expect(200);
     server.send(&Request::post("/v2/models/good/infer", "nonsense").header("x-request-id", "second")).expect(400);
+    server.logs(&["second"]);
     let log = server.log();
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();

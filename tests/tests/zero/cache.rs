@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use samara_tests::guests;
-use samara_tests::samara::{self, assert_says};
+use samara_tests::samara;
 use samara_tests::server::Serve;
 use samara_tests::tensor::{Tensor, outputs};
 use tempfile::tempdir;
@@ -78,7 +78,7 @@ fn a_disk_that_is_full_is_no_reason_to_fail() {
     let serve = Serve::by(full, "127.0.0.1:0", [&model]);
     let mut server = serve.option("--cache-dir").option(cache.to_str().unwrap()).start();
     assert_eq!(outputs(&server.infer("echo", &input(3.0))), [Tensor::fp32("y", &[1], &[3.0])]);
-    assert_says(&server.log(), &["machine code is not cached", "WARN", "No space left on device"]);
+    server.logs(&["machine code is not cached", "WARN", "No space left on device"]);
     server.signal(rustix::process::Signal::TERM);
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
 }
