@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,6 +23,9 @@ use crate::tensor::{Form, Tensor, infer_request, outputs_in};
 /// run out while both are stopped.
 const PATIENCE: usize = 120;
 const SECOND: Duration = Duration::from_secs(1);
+
+/// How long one may take to end.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// A program that runs a model whenever it is asked to. It ends when this is dropped.
 pub struct Program {
@@ -166,8 +169,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have ended already. One that has workers of its own is given the time to see to their end: what they took
+        // would count as others' else.
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(group, Signal::TERM);
+            let asked = Instant::now();
+            while asked.elapsed() < ENDING && !matches!(self.child.try_wait(), Ok(Some(_))) {
+                thread::sleep(Duration::from_millis(10));
+            }
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
