@@ -38,18 +38,20 @@ impl Graph {
     /// allocates and frees.
     pub fn rehearse(&self, metadata: &ModelMetadata, sample: &Sample) -> TractResult<Trace> {
         let inputs = sample.inputs(metadata);
-        ALLOCATOR.watch(|| self.run_once(metadata, &inputs)).map_err(explain)
+        let all: Vec<usize> = (0..metadata.outputs.len()).collect();
+        ALLOCATOR.watch(|| self.run_once(metadata, &inputs, &all)).map_err(explain)
     }
 
     /// Whether a run on these inputs does what was planned; where it takes the items of a batch one by one, on the first.
     pub fn is_planned(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> TractResult<bool> {
-        let (results, planned) = if self.is_batch(inputs) && inputs.iter().all(|input| input.shape[0] > 0) {
+        let all: Vec<usize> = (0..metadata.outputs.len()).collect();
+        let (outputs, planned) = if self.is_batch(inputs) && inputs.iter().all(|input| input.shape[0] > 0) {
             let items = Items::of(inputs)?;
-            self.follow(metadata, &items.get(inputs, 0))
+            self.follow(metadata, &items.get(inputs, 0), &all)
         } else {
-            self.follow(metadata, inputs)
+            self.follow(metadata, inputs, &all)
         };
-        results.map(|_| planned).map_err(explain)
+        outputs.map(|_| planned).map_err(explain)
     }
 
     /// Whether these are items that the plan takes one by one.
@@ -77,13 +79,24 @@ impl Graph {
         Ok(input.slice(0, 0, 1)?.into_tvalue())
     }
 
-    /// Runs the plan once. All that it allocates lies where it was planned, if these are the shapes of the rehearsal.
-    fn run_once(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> Result<TVec<TValue>, RunError> {
-        self.follow(metadata, inputs).0
+    /// Runs the plan once. All that it allocates lies where it was planned, if these are the shapes of the rehearsal. What
+    /// outlives it are the outputs' bytes alone.
+    fn run_once(
+        &self,
+        metadata: &ModelMetadata,
+        inputs: &[Input<'_>],
+        wanted: &[usize],
+    ) -> Result<Vec<Output>, RunError> {
+        self.follow(metadata, inputs, wanted).0
     }
 
     /// The same, and whether it was so.
-    fn follow(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> (Result<TVec<TValue>, RunError>, bool) {
+    fn follow(
+        &self,
+        metadata: &ModelMetadata,
+        inputs: &[Input<'_>],
+        wanted: &[usize],
+    ) -> (Result<Vec<Output>, RunError>, bool) {
         ALLOCATOR.follow(|| {
             let mut values = TVec::with_capacity(inputs.len());
             for (index, (input, spec)) in inputs.iter().zip(&metadata.inputs).enumerate() {
@@ -92,31 +105,44 @@ impl Graph {
                     .map_err(|error| RunError::InvalidArgument(format!("input {:?}: {error:#}", spec.name)))?;
                 values.push(value.into_tvalue());
             }
-            self.plan.run(values).map_err(failed)
+            let results = self.plan.run(values).map_err(failed)?;
+            outputs(metadata, &results, wanted)
         })
     }
 
     /// Runs the plan on each item of a batch, and puts the outputs together.
-    fn run_per_item(&self, metadata: &ModelMetadata, inputs: &[Input<'_>]) -> Result<TVec<TValue>, RunError> {
+    fn run_per_item(
+        &self,
+        metadata: &ModelMetadata,
+        inputs: &[Input<'_>],
+        wanted: &[usize],
+    ) -> Result<Vec<Output>, RunError> {
         let sizes = inputs.iter().map(|input| input.shape[0]);
         let items = sizes.clone().min().unwrap_or(0);
         if sizes.clone().max() != Some(items) {
             return Err(RunError::Failed("the inputs have batches of different sizes".to_owned()));
         }
         if items == 0 {
-            return self.empty_batch().map_err(failed);
+            return outputs(metadata, &self.empty_batch().map_err(failed)?, wanted);
         }
         let split = Items::of(inputs).map_err(failed)?;
-        let mut results = Vec::with_capacity(items as usize);
+        let mut together: Vec<Output> = Vec::new();
         for item in 0..items as usize {
-            results.push(self.run_once(metadata, &split.get(inputs, item))?);
+            let outputs = self.run_once(metadata, &split.get(inputs, item), wanted)?;
+            if item == 0 {
+                together = outputs;
+                together.iter_mut().for_each(|all| all.data.reserve_exact(all.data.len() * (items as usize - 1)));
+                continue;
+            }
+            for (all, one) in together.iter_mut().zip(outputs) {
+                if all.shape[1..] != one.shape[1..] {
+                    return Err(RunError::Failed("the items of a batch give outputs of different shapes".to_owned()));
+                }
+                all.shape[0] += one.shape[0];
+                all.data.extend_from_slice(&one.data);
+            }
         }
-        (0..self.plan.model().outputs.len())
-            .map(|output| {
-                let items: Vec<&Tensor> = results.iter().map(|result| &*result[output]).collect();
-                Ok(Tensor::stack_tensors(0, &items).map_err(failed)?.into_tvalue())
-            })
-            .collect()
+        Ok(together)
     }
 
     /// The outputs of a batch without items.
@@ -192,19 +218,24 @@ impl Sample {
 
 impl Backend for Graph {
     fn run(&self, metadata: &ModelMetadata, inputs: &[Input<'_>], wanted: &[usize]) -> Result<Vec<Output>, RunError> {
-        let results =
-            if self.is_batch(inputs) { self.run_per_item(metadata, inputs)? } else { self.run_once(metadata, inputs)? };
-        wanted
-            .iter()
-            .map(|&index| {
-                let (datatype, shape, data) = tensor::into_bytes(&results[index]).map_err(|error| {
-                    let name = &metadata.outputs[index].name;
-                    RunError::Internal(format!("output {name:?}: {error:#}"))
-                })?;
-                Ok(Output { datatype, shape, data })
-            })
-            .collect()
+        if self.is_batch(inputs) {
+            self.run_per_item(metadata, inputs, wanted)
+        } else {
+            self.run_once(metadata, inputs, wanted)
+        }
     }
+}
+
+/// Those outputs that are wanted, as bytes.
+fn outputs(metadata: &ModelMetadata, results: &[TValue], wanted: &[usize]) -> Result<Vec<Output>, RunError> {
+    let output = |&index: &usize| {
+        let (datatype, shape, data) = tensor::into_bytes(&results[index]).map_err(|error| {
+            let name = &metadata.outputs[index].name;
+            RunError::Internal(format!("output {name:?}: {error:#}"))
+        })?;
+        Ok(Output { datatype, shape, data })
+    };
+    wanted.iter().map(output).collect()
 }
 
 fn failed(error: TractError) -> RunError {
