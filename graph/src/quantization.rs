@@ -173,9 +173,9 @@ impl Op for Dequantize {
 }
 
 impl EvalOp for Dequantize {
-    /// Weights stay what they are, for the engine to compute with. Not so a bias.
+    /// Weights stay what they are, for the engine to compute with. Not so a bias, or a number alone.
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        if inputs[0].datum_type() != i32::datum_type() {
+        if inputs[0].datum_type() != i32::datum_type() && inputs[0].len() > 1 {
             return Ok(None);
         }
         Ok(Some(EvalOp::eval(self, &EvalContext::out_of_plan(), inputs)?))

@@ -100,16 +100,22 @@ impl I32x4 {
         imp::transpose(rows.map(|row| row.0)).map(I32x4)
     }
 
+    /// The bytes of two vectors, one of either in turn: of the first halves, and of the last.
+    #[inline(always)]
+    pub fn interleave_bytes(one: I32x4, other: I32x4) -> [I32x4; 2] {
+        imp::interleave_bytes(one.0, other.0).map(I32x4)
+    }
+
     /// The nearest floats.
     #[inline(always)]
     pub fn floats(self) -> F32x4 {
         F32x4(imp::floats(self.0))
     }
 
-    /// The whole numbers that floats are, within `i32`; 0 for NaN.
+    /// The whole numbers nearest to floats from -2^22 to 2^22, the even ones of two; 0 for NaN.
     #[inline(always)]
-    pub fn of(floats: F32x4) -> I32x4 {
-        I32x4(imp::of(floats.0))
+    pub fn nearest(floats: F32x4) -> I32x4 {
+        I32x4(imp::nearest(floats.0))
     }
 
     /// 16 numbers as bytes, those that are too large or too small as the largest or the smallest there is.
@@ -239,13 +245,23 @@ mod imp {
     }
 
     #[inline(always)]
+    pub fn interleave_bytes(a: v128, b: v128) -> [v128; 2] {
+        [
+            i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b),
+            i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b),
+        ]
+    }
+
+    #[inline(always)]
     pub fn floats(x: v128) -> v128 {
         f32x4_convert_i32x4(x)
     }
 
     #[inline(always)]
-    pub fn of(x: v128) -> v128 {
-        i32x4_trunc_sat_f32x4(x)
+    pub fn nearest(x: v128) -> v128 {
+        // To 1.5 * 2^23 there is no float nearer than the next whole number, which the lowest bits then are.
+        let number = v128_and(x, f32x4_eq(x, x));
+        i32x4_sub(f32x4_add(number, f32x4_splat(12_582_912.0)), i32x4_splat(0x4B40_0000))
     }
 
     #[inline(always)]
@@ -370,12 +386,17 @@ mod imp {
         from_fn(|column| rows.map(|row| row[column]))
     }
 
+    pub fn interleave_bytes(a: I32x4, b: I32x4) -> [I32x4; 2] {
+        let both = [to_bytes(a), to_bytes(b)];
+        from_fn(|half| from_bytes(from_fn(|index| both[index % 2][8 * half + index / 2])))
+    }
+
     pub fn floats(x: I32x4) -> [f32; 4] {
         x.map(|x| x as f32)
     }
 
-    pub fn of(x: [f32; 4]) -> I32x4 {
-        x.map(|x| x as i32)
+    pub fn nearest(x: [f32; 4]) -> I32x4 {
+        x.map(|x| x.round_ties_even() as i32)
     }
 
     pub fn bytes<const SIGNED: bool>(numbers: [I32x4; 4]) -> I32x4 {

@@ -15,8 +15,10 @@ use crate::vector::F32x4;
 
 mod bytes;
 mod loops;
+mod transpose;
 
 pub use bytes::{dequantize, quantize, range};
+pub use transpose::transpose;
 
 /// Columns of a block.
 const BLOCK: usize = 8;

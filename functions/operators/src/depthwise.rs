@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use samara_kernels::places::Depthwise as Weights;
+use samara_kernels::quantized::{Quantization, quantize};
 use samara_kernels::rows::Bounds;
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
+use crate::quantized::{datum_type, room};
 
 /// A depthwise convolution with weights, a bias, bounds, and arithmetic.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub struct Depthwise {
     pub bounds: Bounds,
     /// What is done then.
     pub fused: Option<Fused>,
+    /// What bytes are made, if any are.
+    pub quantization: Option<Quantization>,
 }
 
 impl std::fmt::Debug for Depthwise {
@@ -32,6 +36,7 @@ impl PartialEq for Depthwise {
     fn eq(&self, other: &Depthwise) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
             && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+            && self.quantization == other.quantization
     }
 }
 
@@ -63,26 +68,42 @@ impl EvalOp for Depthwise {
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let rows = items * height * width;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, channels)?;
-        // SAFETY: each row is written to below.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
-        let mut plain = output.try_as_plain_ram_mut()?;
-        let to = plain.as_slice_mut::<f32>()?;
-        ensure!(to.len() == rows * channels, "as many channels as the image has");
         let image_size = window.input[0] * window.input[1] * channels;
-        for row in 0..items * height {
-            let part = &mut to[row * width * channels..][..width * channels];
+        let length = width * channels;
+        let write = |row: usize, part: &mut [f32]| {
             let image = &numbers[row / height * image_size..][..image_size];
             // SAFETY: the image is as large as the window says, and so is the row.
             unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.bounds) };
             bound.run(row * width, part);
-        }
+        };
+        let shape = self.geometry.shape(inputs[0].shape());
+        ensure!(shape.iter().product::<usize>() == rows * channels, "as many channels as the image has");
+        let output = if let Some(quantization) = self.quantization {
+            let mut output = room(quantization.kind, &shape)?;
+            let mut plain = output.try_as_plain_ram_mut()?;
+            let mut floats = vec![0.0; length];
+            for (row, bytes) in plain.as_bytes_mut().chunks_exact_mut(length.max(1)).enumerate() {
+                write(row, &mut floats);
+                quantize(quantization, &floats, bytes);
+            }
+            output
+        } else {
+            // SAFETY: each row is written to below.
+            let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
+            let mut plain = output.try_as_plain_ram_mut()?;
+            for (row, part) in plain.as_slice_mut::<f32>()?.chunks_exact_mut(length.max(1)).enumerate() {
+                write(row, part);
+            }
+            output
+        };
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl TypedOp for Depthwise {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
+        let made = self.quantization.map_or(f32::datum_type(), |quantization| datum_type(quantization.kind));
+        Ok(tvec!(made.fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {

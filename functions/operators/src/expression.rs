@@ -385,7 +385,13 @@ impl Root {
         }
     }
 
-    /// The operator, with its weights packed, for a result of a shape. Only a product of bytes makes bytes again.
+    /// Whether the operator can make bytes.
+    pub fn makes_bytes(&self) -> bool {
+        matches!(self.kind, RootKind::Quantized { .. } | RootKind::Depthwise(_))
+    }
+
+    /// The operator, with its weights packed, for a result of a shape. Only a product of bytes and a depthwise
+    /// convolution make bytes.
     pub fn operator(
         self,
         shape: &[TDim],
@@ -421,7 +427,7 @@ impl Root {
             }
             RootKind::Depthwise(geometry) => {
                 let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));
-                Box::new(Depthwise { geometry, weights, bounds, fused })
+                Box::new(Depthwise { geometry, weights, bounds, fused, quantization })
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How a tensor lies in memory: which axes, in which order.
 
-use samara_kernels::lines;
+use samara_kernels::{lines, quantized};
 use tract_core::internal::*;
 
 /// The axes of a tensor in the order in which its numbers lie, the last beside each other. Axes of size 1 are left out.
@@ -157,6 +157,12 @@ unsafe fn copy_bytes(axes: &[(usize, usize)], from: *const u8, to: *mut u8) {
         match *axes {
             [] => *to = *from,
             [(size, 1)] => to.copy_from_nonoverlapping(from, size),
+            [(size, stride)] => {
+                for index in 0..size {
+                    *to.add(index) = *from.add(index * stride);
+                }
+            }
+            [(columns, 1), (rows, stride)] => quantized::transpose(rows, columns, from, stride, to),
             [(size, stride), ref rest @ ..] => {
                 let length: usize = rest.iter().map(|(size, _)| size).product();
                 for index in 0..size {

@@ -27,10 +27,15 @@ fn one<T: Datum + Copy>(tensor: &Tensor) -> TractResult<T> {
     Ok(cast.try_as_plain_ram()?.as_slice::<T>()?[0])
 }
 
+/// The type of bytes.
+pub fn datum_type(kind: Kind) -> DatumType {
+    if kind == Kind::Signed { i8::datum_type() } else { u8::datum_type() }
+}
+
 /// A tensor of bytes with room for what comes.
-fn room(kind: Kind, shape: &[usize]) -> TractResult<Tensor> {
-    let datum_type = if kind == Kind::Signed { i8::datum_type() } else { u8::datum_type() };
-    Tensor::zero_dt(datum_type, shape)
+pub fn room(kind: Kind, shape: &[usize]) -> TractResult<Tensor> {
+    // SAFETY: every bit pattern is a byte, and those who ask for it write all of it.
+    unsafe { Tensor::uninitialized_dt(datum_type(kind), shape) }
 }
 
 /// What a product of bytes is taken over.
@@ -188,7 +193,8 @@ impl EvalOp for QuantizedProduct {
         let bound = Bound::of(self.fused.as_ref(), &inputs[2..], rows, columns)?;
         let mut output = match self.quantization {
             Some(quantization) => room(quantization.kind, &shape)?,
-            None => Tensor::zero::<f32>(&shape)?,
+            // SAFETY: each row is written to below.
+            None => unsafe { Tensor::uninitialized::<f32>(&shape)? },
         };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_bytes_mut();
@@ -254,12 +260,8 @@ impl EvalOp for QuantizedProduct {
 
 impl TypedOp for QuantizedProduct {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let datum_type = match self.quantization.map(|quantization| quantization.kind) {
-            Some(Kind::Signed) => i8::datum_type(),
-            Some(Kind::Unsigned) => u8::datum_type(),
-            None => f32::datum_type(),
-        };
-        Ok(tvec!(datum_type.fact(&*self.shape(&inputs[0].shape.to_tvec()))))
+        let made = self.quantization.map_or(f32::datum_type(), |quantization| datum_type(quantization.kind));
+        Ok(tvec!(made.fact(&*self.shape(&inputs[0].shape.to_tvec()))))
     }
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
@@ -298,7 +300,8 @@ impl EvalOp for Convert {
             output
         } else {
             let (from, kind) = bytes(&inputs[0])?;
-            let mut output = Tensor::zero::<f32>(inputs[0].shape())?;
+            // SAFETY: a float is written for each byte.
+            let mut output = unsafe { Tensor::uninitialized::<f32>(inputs[0].shape())? };
             let mut plain = output.try_as_plain_ram_mut()?;
             dequantize(Quantization { kind, scale, zero_point }, from, plain.as_slice_mut::<f32>()?);
             output

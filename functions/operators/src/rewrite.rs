@@ -168,7 +168,7 @@ impl<'a> Rewriter<'a> {
         self.compute_as(name, expression, None)
     }
 
-    /// Computes an expression of a product of bytes, and makes bytes of it again. None where arithmetic comes between that is no
+    /// Computes an expression whose root makes bytes, and makes bytes of it. None where arithmetic comes between that is no
     /// part of the product.
     fn compute_bytes(
         &mut self,

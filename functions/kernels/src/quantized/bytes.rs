@@ -11,7 +11,7 @@ pub fn whole(multiples: F32x4, zero_point: I32x4) -> I32x4 {
     // Clipped first, as adding must not go around.
     let limit = F32x4::splat(65536.0);
     let clipped = multiples.at_least(F32x4::ZERO - limit).at_most(limit);
-    I32x4::of(clipped.nearest()) + zero_point
+    I32x4::nearest(clipped) + zero_point
 }
 
 /// The scale and the zero point of `u8` for numbers of the range that these have, 0 included.

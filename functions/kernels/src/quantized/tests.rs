@@ -197,3 +197,16 @@ fn a_range_is_the_one_of_the_onnx_documentation() {
     assert_eq!(range(&[0.0; 3]), (1.0, 0));
     assert_eq!(range(&[]), (1.0, 0));
 }
+
+#[test]
+fn bytes_are_put_into_another_order() {
+    for (rows, columns) in [(3, 50), (4, 16), (9, 33), (7, 5), (16, 100), (2, 17)] {
+        let count = rows * columns;
+        let bytes: Vec<u8> = (0..count).map(|index| (index * 7 % 251) as u8).collect();
+        let mut got = vec![0; count];
+        // SAFETY: there are as many bytes, and there is as much room.
+        unsafe { transpose(rows, columns, bytes.as_ptr(), columns, got.as_mut_ptr()) };
+        let expected: Vec<u8> = (0..count).map(|index| bytes[index % rows * columns + index / rows]).collect();
+        assert_eq!(got, expected, "{rows} by {columns}");
+    }
+}

@@ -166,7 +166,7 @@ impl Rewriter<'_> {
         let constants = (self.number::<f32>(scale)?, self.number::<i32>(zero_point)?);
         if let (Some(scale), Some(zero_point)) = constants {
             let expression = self.expression(input, &order)?;
-            if expression.root.as_ref().is_some_and(|root| matches!(root.kind, RootKind::Quantized { .. })) {
+            if expression.root.as_ref().is_some_and(Root::makes_bytes) {
                 let kind = if op.to == i8::datum_type() { Kind::Signed } else { Kind::Unsigned };
                 if let Some(at) =
                     self.compute_bytes(&node.name, expression, Quantization { kind, scale, zero_point })?

@@ -40,6 +40,12 @@ struct Linear {
 }
 
 impl Expansion for Linear {
+    /// What weights stand for is not computed while shapes are inferred: that would make floats of them. What may be folded
+    /// is, by [`Dequantize`] itself, when the graph has types.
+    fn runs_out_of_plan(&self) -> bool {
+        self.quantizes
+    }
+
     fn name(&self) -> StaticName {
         if self.quantizes { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
     }
@@ -134,3 +140,6 @@ impl Expansion for Dynamic {
         target.wire_node(prefix, DynamicQuantize, &inputs[..1])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,8 +119,10 @@ impl Rewrite<'_> {
     fn node(&mut self, operator: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>, of: &NodeProto) -> String {
         self.count += 1;
         let output = format!("samara.quantized.{}", self.count);
+        // Constants become files that are named after nodes, and those that begin with a dot are hidden.
+        let name = if of.name.is_empty() { "quantized" } else { &of.name };
         self.made.push(NodeProto {
-            name: format!("{}.{operator}.{}", of.name, self.count),
+            name: format!("{name}.{operator}.{}", self.count),
             op_type: operator.to_owned(),
             input: inputs,
             output: vec![output.clone()],
