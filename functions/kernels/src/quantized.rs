@@ -9,6 +9,8 @@
 //! What weights are moved by to fit, and the zero points of both sides, are made up for in the sums: with the sum of each row and of each
 //! column, as [gemmlowp](https://github.com/google/gemmlowp/blob/master/doc/low-precision.md) has it.
 
+use std::mem::MaybeUninit;
+
 use crate::integers::I32x4;
 use crate::rows::Bounds;
 use crate::vector::F32x4;
@@ -211,6 +213,11 @@ impl Weights {
         self.columns
     }
 
+    /// How many bytes of weights are packed.
+    pub fn volume(&self) -> usize {
+        self.panels.len()
+    }
+
     /// How many of the blocks of eight columns are multiplied 16 bytes at a time.
     pub fn narrow_blocks(&self) -> usize {
         self.blocks.iter().filter(|block| block.narrow).count()
@@ -258,20 +265,18 @@ impl Weights {
         for (index, block) in self.blocks.iter().enumerate() {
             let panel = self.panels[index * groups * STEPS * BLOCK..].as_ptr();
             let columns = (self.columns - index * BLOCK).min(BLOCK);
-            let of_block =
-                |vectors: &[I32x4]| -> [I32x4; VECTORS] { std::array::from_fn(|v| vectors[index * VECTORS + v]) };
-            let (moved, constant) = (of_block(&self.moved), of_block(constants));
-            let of_block =
-                |vectors: &[F32x4]| -> [F32x4; VECTORS] { std::array::from_fn(|v| vectors[index * VECTORS + v]) };
-            let end =
-                End { moved, constant, factor: of_block(&self.factors), summand: of_block(&self.summands), bounds };
+            let end = self.end(index, constants, bounds);
             for first in (0..rows).step_by(STRIP) {
                 let strip = first / STRIP;
                 let some = (rows - first).min(STRIP);
                 let bytes = strips.bytes[strip * groups * STEPS * STRIP..].as_ptr();
-                let mut tile: Tile = [[I32x4::ZERO; VECTORS]; STRIP];
-                // SAFETY: there are as many groups in both.
-                unsafe { loops::product(block.narrow, groups, bytes, panel, &mut tile) };
+                // Not zeros first: Wasmtime writes these by a call.
+                let mut tile = MaybeUninit::uninit();
+                // SAFETY: there are as many groups in both; the tile is written.
+                let mut tile: Tile = unsafe {
+                    loops::product(block.narrow, groups, bytes, panel, &mut tile);
+                    tile.assume_init()
+                };
                 add_outliers(&block.outliers, &strips.bytes[strip * groups * STEPS * STRIP..], STRIP, &mut tile);
                 // SAFETY: as the caller says.
                 unsafe { end.write(&tile, strips.sums[strip], some, columns, target.at(first, index * BLOCK)) };
@@ -299,16 +304,23 @@ impl Weights {
             // SAFETY: there are as many groups in both.
             unsafe { loops::product_of_one(block.narrow, groups, row.bytes.as_ptr(), panel, &mut tile[0]) };
             add_outliers(&block.outliers, &row.bytes, 1, &mut tile);
-            let at = index * VECTORS;
-            let end = End {
-                moved: [self.moved[at], self.moved[at + 1]],
-                constant: [constants[at], constants[at + 1]],
-                factor: [self.factors[at], self.factors[at + 1]],
-                summand: [self.summands[at], self.summands[at + 1]],
-                bounds,
-            };
+            let end = self.end(index, constants, bounds);
             // SAFETY: as the caller says.
             unsafe { end.write(&tile, row.sums[0], 1, columns, target.at(0, index * BLOCK)) };
+        }
+    }
+}
+
+impl Weights {
+    /// What is done with the sums of a block.
+    fn end(&self, block: usize, constants: &[I32x4], bounds: Bounds) -> End {
+        let at = block * VECTORS;
+        End {
+            moved: [self.moved[at], self.moved[at + 1]],
+            constant: [constants[at], constants[at + 1]],
+            factor: [self.factors[at], self.factors[at + 1]],
+            summand: [self.summands[at], self.summands[at + 1]],
+            bounds,
         }
     }
 }

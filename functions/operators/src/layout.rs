@@ -82,12 +82,12 @@ impl EvalOp for Relayout {
                 let from = input.try_as_plain_ram()?.as_slice::<f32>()?;
                 let to = plain.as_slice_mut::<f32>()?;
                 // SAFETY: sizes and strides are those of the input, and the output is as large.
-                unsafe { copy(&merged, from.as_ptr(), to.as_mut_ptr()) };
+                unsafe { copy(&merged, from.as_ptr(), to.as_mut_ptr(), transpose) };
             }
             DatumType::U8 | DatumType::I8 => {
                 let from = input.try_as_plain_ram()?.as_bytes();
                 // SAFETY: as above.
-                unsafe { copy_bytes(&merged, from.as_ptr(), plain.as_bytes_mut().as_mut_ptr()) };
+                unsafe { copy(&merged, from.as_ptr(), plain.as_bytes_mut().as_mut_ptr(), quantized::transpose) };
             }
             other => bail!("a layout of {other:?}"),
         }
@@ -119,12 +119,18 @@ pub fn strides(shape: &[usize]) -> TVec<usize> {
     strides
 }
 
-/// Writes numbers one after the other that lie as the sizes and strides of the axes say.
+/// Writes numbers one after the other that lie as the sizes and strides of the axes say. `transpose` does so for two axes, of so
+/// many rows and columns, whose rows lie so far apart.
 ///
 /// # Safety
 ///
 /// There are such numbers at `from`, and there is room for them at `to`.
-unsafe fn copy(axes: &[(usize, usize)], from: *const f32, to: *mut f32) {
+unsafe fn copy<T: Copy>(
+    axes: &[(usize, usize)],
+    from: *const T,
+    to: *mut T,
+    transpose: unsafe fn(usize, usize, *const T, usize, *mut T),
+) {
     // SAFETY: as the caller says.
     unsafe {
         match *axes {
@@ -135,40 +141,19 @@ unsafe fn copy(axes: &[(usize, usize)], from: *const f32, to: *mut f32) {
                     *to.add(index) = *from.add(index * stride);
                 }
             }
-            [(columns, 1), (rows, stride)] => lines::transpose(rows, columns, from, stride, to, rows),
+            [(columns, 1), (rows, stride)] => transpose(rows, columns, from, stride, to),
             [(size, stride), ref rest @ ..] => {
                 let length: usize = rest.iter().map(|(size, _)| size).product();
                 for index in 0..size {
-                    copy(rest, from.add(index * stride), to.add(index * length));
+                    copy(rest, from.add(index * stride), to.add(index * length), transpose);
                 }
             }
         }
     }
 }
 
-/// The same for bytes.
-///
-/// # Safety
-///
-/// As for [`copy`].
-unsafe fn copy_bytes(axes: &[(usize, usize)], from: *const u8, to: *mut u8) {
+/// Columns of floats for rows, side by side.
+unsafe fn transpose(rows: usize, columns: usize, from: *const f32, stride: usize, to: *mut f32) {
     // SAFETY: as the caller says.
-    unsafe {
-        match *axes {
-            [] => *to = *from,
-            [(size, 1)] => to.copy_from_nonoverlapping(from, size),
-            [(size, stride)] => {
-                for index in 0..size {
-                    *to.add(index) = *from.add(index * stride);
-                }
-            }
-            [(columns, 1), (rows, stride)] => quantized::transpose(rows, columns, from, stride, to),
-            [(size, stride), ref rest @ ..] => {
-                let length: usize = rest.iter().map(|(size, _)| size).product();
-                for index in 0..size {
-                    copy_bytes(rest, from.add(index * stride), to.add(index * length));
-                }
-            }
-        }
-    }
+    unsafe { lines::transpose(rows, columns, from, stride, to, rows) }
 }

