@@ -278,6 +278,16 @@ pub struct CacheOptions {
     /// The directory for machine code [default: $SAMARA_CACHE_DIR, or samara in the user's cache directory].
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
+    /// The most machine code that is kept, in MiB: above it, what was used least recently goes.
+    #[arg(
+        long,
+        env = "SAMARA_CACHE_BUDGET_MIB",
+        hide_env_values = true,
+        default_value_t = Config::CACHE_BUDGET_MIB,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u64).range(1..=16_777_216)
+    )]
+    pub cache_budget_mib: u64,
     /// Keep no machine code: compile it every time.
     #[arg(long)]
     pub no_cache: bool,
@@ -300,6 +310,7 @@ impl LimitOptions {
 impl CacheOptions {
     /// Applies them to a runtime's configuration.
     pub fn apply(&self, config: &mut Config) {
+        config.cache_budget_bytes = self.cache_budget_mib << 20;
         if self.no_cache {
             config.cache_directory = None;
         } else if let Some(directory) = &self.cache_dir {

@@ -88,6 +88,9 @@ pub struct NodeSettings {
     /// The directory for machine code [default: $SAMARA_CACHE_DIR, or samara in the user's cache directory].
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
+    /// The most machine code that is kept, in MiB: above it, what was used least recently goes [default: 8192].
+    #[arg(long, env = "SAMARA_CACHE_BUDGET_MIB", hide_env_values = true, value_name = "MIB")]
+    pub cache_budget_mib: Option<Bounded<1, 16_777_216>>,
     /// Keep no machine code: compile it every time.
     #[arg(
         long,
@@ -188,6 +191,8 @@ pub struct Node {
     pub body_timeout: Duration,
     /// Where machine code is kept.
     pub cache: Cache,
+    /// Bytes of machine code that are kept.
+    pub cache_budget: u64,
     /// ONNX Runtime's library, where it is not to be looked for.
     pub ort_dylib: Option<PathBuf>,
     /// Whether guests may bring graphs.
@@ -258,6 +263,7 @@ impl NodeSettings {
             // Who names a directory wants a cache.
             no_cache: self.no_cache.or(if self.cache_dir.is_some() { Some(false) } else { below.no_cache }),
             cache_dir: self.cache_dir.or(below.cache_dir),
+            cache_budget_mib: self.cache_budget_mib.or(below.cache_budget_mib),
             ort_dylib: self.ort_dylib.or(below.ort_dylib),
             nn_load: self.nn_load.or(below.nn_load),
             log: self.log.or(below.log),
@@ -321,6 +327,7 @@ impl NodeSettings {
                 (_, Some(directory)) => Cache::In(directory),
                 (_, None) => Cache::Default,
             },
+            cache_budget: self.cache_budget_mib.map_or(8192, Bounded::get) << 20,
             ort_dylib: self.ort_dylib,
             nn_load: self.nn_load.unwrap_or(false),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -352,6 +359,7 @@ impl Node {
             ("instances", self.instances != other.instances),
             ("memory_mib", self.memory_bytes != other.memory_bytes),
             ("cache_dir", self.cache != other.cache),
+            ("cache_budget_mib", self.cache_budget != other.cache_budget),
             ("ort_dylib", self.ort_dylib != other.ort_dylib),
             ("nn_load", self.nn_load != other.nn_load),
             ("log_format", self.log_format != other.log_format),

@@ -3,7 +3,8 @@
 //! Machine code is trusted input: Wasmtime maps and runs it unchecked. So the cache is a directory that nobody but its
 //! owner can write, an entry is named after what it was made from (the component's SHA-256, the version and settings of
 //! the compiler, the CPU's features), and its content is checked against a SHA-256 taken when it was written. That check
-//! is skipped while the file's identity is the one it had when the check last passed.
+//! is skipped while the file's identity is the one it had when the check last passed. What all entries take together is
+//! bounded (`budget`).
 //!
 //! ```text
 //! DIRECTORY/code/KEY.cwasm   machine code, as Wasmtime serialises it
@@ -27,10 +28,13 @@ use wasmtime::{Engine, Module};
 
 use crate::identity::Identity;
 
+mod budget;
+
 /// A directory of machine code.
 #[derive(Clone, Debug)]
 pub struct CodeCache {
     directory: PathBuf,
+    budget: u64,
 }
 
 /// Why a directory cannot be the cache.
@@ -114,9 +118,10 @@ fn compatibility(engine: &Engine) -> u64 {
 // === impl CodeCache ===
 
 impl CodeCache {
-    /// Opens the cache in `directory`, creating what is missing.
-    pub fn open(directory: &Path) -> Result<CodeCache, CacheError> {
-        let cache = CodeCache { directory: directory.to_owned() };
+    /// Opens the cache in `directory`, creating what is missing. Whenever it has grown beyond `budget` bytes, the entries go
+    /// that were used least recently.
+    pub fn open(directory: &Path, budget: u64) -> Result<CodeCache, CacheError> {
+        let cache = CodeCache { directory: directory.to_owned(), budget };
         for part in [cache.directory.clone(), cache.directory.join("code"), cache.directory.join("files")] {
             let failed = |reason| CacheError::Directory { directory: part.clone(), reason };
             let mut builder = DirBuilder::new();
@@ -191,6 +196,9 @@ impl CodeCache {
         if let Err(error) = kept {
             tracing::warn!(%error, entry = %path.display(), "machine code is not cached");
         }
+        if let Err(error) = budget::enforce(&self.directory.join("code"), self.budget, path) {
+            tracing::warn!(%error, directory = %self.directory.display(), "the code cache may take more than its budget");
+        }
     }
 
     /// What [`CodeCache::put_functions`] has kept under this key, if it is here and whole, and nobody is writing it.
@@ -235,6 +243,7 @@ impl CodeCache {
             // If this fails, the content is hashed again the next time.
             let _ = serde_json::to_vec(&entry).map(|json| write_atomically(&record, &json));
         }
+        budget::touch(&record);
         Some(entry.about)
     }
 

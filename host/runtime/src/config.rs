@@ -17,6 +17,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where machine code is kept between processes; absent for no cache.
     pub cache_directory: Option<PathBuf>,
+    /// Bytes that the cache may take. Above it, the entries go that were used least recently.
+    pub cache_budget_bytes: u64,
     /// How much of the memory that an inference wrote its slot may keep, in bytes. What is kept is restored by copying
     /// when the instance is dropped and costs the next instance no page fault; the rest is given back to the system.
     pub keep_resident_bytes: usize,
@@ -43,6 +45,7 @@ impl Default for Config {
         Config {
             limits: Limits::default(),
             cache_directory: Config::default_cache_directory(),
+            cache_budget_bytes: Config::CACHE_BUDGET_MIB << 20,
             keep_resident_bytes: 32 << 20,
             graphs: Arc::default(),
         }
@@ -50,6 +53,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What the cache may take, in MiB, where nothing else is said: the machine code of some 700 models.
+    pub const CACHE_BUDGET_MIB: u64 = 8192;
+
     /// The cache directory of the user who runs the process: `$SAMARA_CACHE_DIR`, `$XDG_CACHE_HOME/samara` or
     /// `$HOME/.cache/samara`, the first that is set.
     pub fn default_cache_directory() -> Option<PathBuf> {
@@ -62,7 +68,7 @@ impl Config {
     /// The code cache in the directory that is set. One that cannot be used costs time and nothing else, and is told in
     /// the log.
     pub fn open_cache(&self) -> Option<CodeCache> {
-        match CodeCache::open(self.cache_directory.as_deref()?) {
+        match CodeCache::open(self.cache_directory.as_deref()?, self.cache_budget_bytes) {
             Ok(cache) => Some(cache),
             Err(error) => {
                 tracing::warn!(%error, "machine code is not cached");

@@ -1,9 +1,10 @@
 //! The machine code that is kept: used when it is whole, made again when it is not, and never taken from where others
 //! can put it.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use samara_tests::guests;
 use samara_tests::server::{Serve, Server};
@@ -231,4 +232,29 @@ fn without_a_cache_nothing_is_kept() {
     let reply = server.infer("echo", &[Tensor::fp32("x", &[1], &[1.0])]);
     assert_eq!(reply.status, 200);
     assert!(!place.cache().exists());
+}
+
+/// What comes after fits in, and is used again.
+#[test]
+fn above_the_budget_what_was_used_least_recently_goes() {
+    let place = Place::new();
+    place.serve().stop();
+    let left = place.code().with_file_name("left.cwasm");
+    fs::write(&left, vec![0; 9 << 20]).unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(60 * 60);
+    File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+    let serve = |name: &str| {
+        let component = guests::write(place.directory.path(), "echoes", name);
+        let cache = place.cache();
+        let options = ["--cache-dir", cache.to_str().unwrap(), "--cache-budget-mib", "8"];
+        let serve = options.into_iter().fold(Serve::new([&component]), Serve::option);
+        serve.environment("SAMARA_LOG", "debug").start()
+    };
+    let server = serve("else");
+    server.logs(&["the code cache is within its budget again removed=1"]);
+    server.stop();
+    assert!(!left.exists());
+    assert_eq!(files(&place.cache(), "cwasm").len(), 2);
+    let server = serve("else");
+    assert!(!server.log().contains("functions compiled"), "{}", server.log());
 }
