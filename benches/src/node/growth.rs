@@ -28,7 +28,9 @@ const SMALL_BATCHES: [usize; 1] = [1];
 const BATCHES: [usize; 6] = [2, 4, 8, 16, 32, 64];
 const BATCHED: &str = "efficientnet-lite0";
 /// Rounds in turns over all sizes, of which the median counts.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 61;
+/// The same for batches, which take seconds.
+const BATCH_ROUNDS: usize = 9;
 const FLAT: f64 = 0.15;
 
 /// A size, and a request of it.
@@ -60,7 +62,8 @@ pub fn run(samara: &Samara) -> Result<Vec<Row>> {
         (repeat(&vector.inputs), repeat(&vector.expected))
     };
     let component = samara.component(&any)?;
-    let batches = measure(samara, &component, &any.name, &SMALL_BATCHES, &BATCHES, 5, &batch).context("batches")?;
+    let batches =
+        measure(samara, &component, &any.name, &SMALL_BATCHES, &BATCHES, BATCH_ROUNDS, &batch).context("batches")?;
     Ok(vec![
         row("time by the KiB of a payload, of a model that does next to nothing", &payloads, 1024.0, "KiB"),
         row(&format!("time by the item of a batch, {BATCHED}"), &batches, 1.0, "items"),
