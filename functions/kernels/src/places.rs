@@ -1,6 +1,8 @@
 //! Images whose numbers of one place lie together, a window at a time: depthwise convolutions, pools, and convolutions of images
 //! with few channels.
 
+use std::ops::Range;
+
 mod depthwise;
 mod pool;
 mod shallow;
@@ -47,8 +49,16 @@ impl Window {
         Inside { first: first.min(end), end }
     }
 
+    /// What of the image windows at some places of the result need, in one direction.
+    pub fn needed(&self, direction: usize, places: &Range<usize>) -> Range<usize> {
+        let (stride, before) = (self.stride[direction], self.before[direction]);
+        let reach = (self.kernel[direction] - 1) * self.dilation[direction];
+        let end = (places.end * stride + reach + 1).saturating_sub(stride + before).min(self.input[direction]);
+        (places.start * stride).saturating_sub(before).min(end)..end
+    }
+
     /// The places of the result at which all of the window is inside, in one direction.
-    pub fn interior(&self, direction: usize) -> std::ops::Range<usize> {
+    pub fn interior(&self, direction: usize) -> Range<usize> {
         let (stride, before) = (self.stride[direction], self.before[direction]);
         let reach = (self.kernel[direction] - 1) * self.dilation[direction];
         let first = before.div_ceil(stride);

@@ -16,7 +16,7 @@ use tract_linalg::mmm_routines::MmmRoutine;
 use tract_linalg::mmm_tiers::MmmTier;
 use tract_linalg::pack::Packing;
 
-use crate::tile::{ROWS, multiply};
+use crate::tile::{ROWS, TIGHT, multiply};
 use crate::vector::F32x4;
 
 /// Columns of a tile, and how many numbers of the right panel belong to a step.
@@ -187,7 +187,7 @@ unsafe fn multiply_part<const R: usize>(
     sums: &mut MaybeUninit<[Row; ROWS]>,
 ) {
     // SAFETY: as the caller says.
-    sums.write(unsafe { multiply::<R, COLUMNS, false>(depth, left, right) });
+    sums.write(unsafe { multiply::<R, COLUMNS, TIGHT>(depth, left, right, ZERO) });
 }
 
 #[inline(always)]

@@ -115,9 +115,16 @@ pub struct Instruction {
 }
 
 /// Instructions, one after the other.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Program {
     instructions: Vec<Instruction>,
+}
+
+/// Short: all of them would be kilobytes of code.
+impl std::fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Program of {}", self.len())
+    }
 }
 
 /// Which numbers of a tensor belong to a row and a column of the result.

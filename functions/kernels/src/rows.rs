@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::tile::{ROWS, SHORT, multiply};
+use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, multiply};
 use crate::vector::F32x4;
 
 /// Columns of a block.
@@ -179,17 +179,23 @@ impl Weights {
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
         for block in 0..self.columns.div_ceil(BLOCK) {
-            let panel = Panel {
-                weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
-                bias: self.bias[block * VECTORS..].as_ptr().cast(),
-                depth: self.depth,
-                bounds,
-            };
+            let panel = self.panel(block, bounds);
             // SAFETY: there are as many strips and as much room.
             unsafe {
                 let to = Target { to: target.to.add(block * BLOCK), ..target };
                 let done = if block < whole { rows / STRIP } else { 0 };
                 panel.tiles(done, strips, to);
+                if rows % STRIP == 1 && block < whole {
+                    // A row that no strip is full of: by two blocks at once, while their weights are in the cache.
+                    let (row, last) = (strips.add((rows - 1) * self.depth), rows - 1);
+                    if block % 2 == 1 {
+                        let to = target.to.add(last * target.stride + (block - 1) * BLOCK);
+                        self.panel(block - 1, bounds).row::<2, STRIP>(row, to);
+                    } else if block + 1 == whole {
+                        panel.row::<1, STRIP>(row, to.to.add(last * target.stride));
+                    }
+                    continue;
+                }
                 for row in (done * STRIP..rows).step_by(STRIP) {
                     let mut tile = [0.0; STRIP * BLOCK];
                     let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
@@ -200,6 +206,16 @@ impl Weights {
                     }
                 }
             }
+        }
+    }
+
+    /// A block, and those behind it.
+    fn panel(&self, block: usize, bounds: Bounds) -> Panel {
+        Panel {
+            weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
+            bias: self.bias[block * VECTORS..].as_ptr().cast(),
+            depth: self.depth,
+            bounds,
         }
     }
 
@@ -216,20 +232,15 @@ impl Weights {
             while block < count {
                 let together = if block + 2 <= count { 2 } else { 1 };
                 let columns = (self.columns - block * BLOCK).min(together * BLOCK);
-                let panel = Panel {
-                    weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
-                    bias: self.bias[block * VECTORS..].as_ptr().cast(),
-                    depth: self.depth,
-                    bounds,
-                };
+                let panel = self.panel(block, bounds);
                 let mut tile = [0.0_f32; 2 * BLOCK];
                 let to = to.add(block * BLOCK);
                 let whole = columns == together * BLOCK;
                 let at = if whole { to } else { tile.as_mut_ptr() };
                 if together == 2 {
-                    panel.row::<2>(row, at)
+                    panel.row::<2, 1>(row, at)
                 } else {
-                    panel.row::<1>(row, at)
+                    panel.row::<1, 1>(row, at)
                 }
                 if !whole {
                     to.copy_from_nonoverlapping(tile.as_ptr(), columns);
@@ -275,14 +286,20 @@ type Sums = [[F32x4; VECTORS]; STRIP];
 
 /// What a tile has registers for, and nothing else: with more in the same function, Cranelift spills.
 #[inline(never)]
-unsafe fn product<const IS_SHORT: bool>(
-    depth: usize,
-    strip: *const f32,
-    weights: *const f32,
-    sums: &mut MaybeUninit<Sums>,
-) {
+unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
-    sums.write(unsafe { multiply::<STRIP, BLOCK, IS_SHORT>(depth, strip, weights) });
+    unsafe { sums.write(multiply::<STRIP, BLOCK, LOOSE>(depth, strip, (*panel).weights, Panel::start(panel))) };
+}
+
+/// Two tiles of few steps, as a call by itself would weigh as much as some of them.
+#[inline(never)]
+unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
+    // SAFETY: as the caller says.
+    unsafe {
+        sums.write(multiply::<STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, Panel::start(panel)));
+        let (strip, sums) = (strip.add(STRIP * depth), sums.add(1));
+        sums.write(multiply::<STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, Panel::start(panel)));
+    }
 }
 
 /// What tiles of the same columns have in common.
@@ -294,47 +311,55 @@ struct Panel {
 }
 
 impl Panel {
-    /// One tile for each of so many strips.
-    unsafe fn tiles(&self, count: usize, mut strip: *const f32, target: Target) {
-        let mut to = target.to;
-        for _ in 0..count {
-            // SAFETY: as the caller says.
-            unsafe {
-                self.tile(strip, to, target.stride);
-                strip = strip.add(STRIP * self.depth);
-                to = to.add(STRIP * target.stride);
-            }
-        }
-    }
-
-    /// A tile.
+    /// What the sums of a row begin with. The panel is behind a pointer, as what is read through a reference would be kept in
+    /// registers.
     #[inline(always)]
-    unsafe fn tile(&self, strip: *const f32, mut to: *mut f32, stride: usize) {
+    unsafe fn start(panel: *const Panel) -> [F32x4; VECTORS] {
         // SAFETY: as the caller says.
-        unsafe {
-            // Not zeros first: Wasmtime writes these by a call, which takes as long as eight steps.
-            let mut sums = MaybeUninit::uninit();
-            if self.depth <= SHORT {
-                product::<true>(self.depth, strip, self.weights, &mut sums);
-            } else {
-                product::<false>(self.depth, strip, self.weights, &mut sums);
-            }
-            let sums = sums.assume_init();
-            let bias = [F32x4::load(self.bias), F32x4::load(self.bias.add(4))];
-            let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
-            for row in sums {
-                for (index, (sum, bias)) in row.into_iter().zip(bias).enumerate() {
-                    (sum + bias).at_least(low).at_most(high).store(to.add(4 * index));
+        unsafe { [F32x4::load((*panel).bias), F32x4::load((*panel).bias.add(4))] }
+    }
+
+    /// One tile for each of so many strips.
+    unsafe fn tiles(&self, mut count: usize, mut strip: *const f32, target: Target) {
+        let mut to = target.to;
+        // Not zeros: Wasmtime writes these by a call, which takes as long as eight steps.
+        let mut room = MaybeUninit::<[Sums; 2]>::uninit();
+        let sums: *mut Sums = room.as_mut_ptr().cast();
+        while count > 0 {
+            let some = if self.depth <= SHORT { count.min(2) } else { 1 };
+            // SAFETY: as the caller says; so many sums are written before they are read.
+            unsafe {
+                if some == 2 {
+                    products(self.depth, strip, self, sums);
+                } else {
+                    product(self.depth, strip, self, sums);
                 }
-                to = to.add(stride);
+                self.write(std::slice::from_raw_parts(sums, some).as_flattened(), to, target.stride);
+                strip = strip.add(some * STRIP * self.depth);
+                to = to.add(some * STRIP * target.stride);
             }
+            count -= some;
         }
     }
 
-    /// One row by `B` blocks. Even and odd steps have sums of their own, as there are too few sums else for a multiplier
-    /// that has several at work.
+    /// Writes rows of sums, within the bounds. Without any, they are held against infinity: what is only copied becomes a call of
+    /// the host.
+    #[inline(always)]
+    unsafe fn write(&self, sums: &[[F32x4; VECTORS]], mut to: *mut f32, stride: usize) {
+        let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
+        for row in sums {
+            for (index, sum) in row.iter().enumerate() {
+                // SAFETY: as the caller says.
+                unsafe { sum.at_least(low).at_most(high).store(to.add(4 * index)) };
+            }
+            to = to.wrapping_add(stride);
+        }
+    }
+
+    /// One row, whose numbers are `APART`, by `B` blocks. Even and odd steps have sums of their own, as there are too few sums
+    /// else for a multiplier that has several at work.
     #[inline(never)]
-    unsafe fn row<const B: usize>(&self, mut row: *const f32, to: *mut f32) {
+    unsafe fn row<const B: usize, const APART: usize>(&self, mut row: *const f32, to: *mut f32) {
         let Panel { weights, bias, depth, bounds } = *self;
         // SAFETY: as the caller says.
         unsafe {
@@ -346,7 +371,7 @@ impl Panel {
             let mut remaining = depth;
             macro_rules! step {
                 ($step:literal, $sums:ident) => {
-                    let factor = F32x4::load_splat(row.add($step));
+                    let factor = F32x4::load_splat(row.add($step * APART));
                     for (sums, block) in $sums.iter_mut().zip(blocks) {
                         for (index, sum) in sums.iter_mut().enumerate() {
                             *sum = factor.mul_add(F32x4::load(block.add($step * BLOCK + 4 * index)), *sum);
@@ -375,7 +400,7 @@ impl Panel {
                 step!(13, odd);
                 step!(14, even);
                 step!(15, odd);
-                row = row.wrapping_add(16);
+                row = row.wrapping_add(16 * APART);
                 blocks = blocks.map(|block| block.wrapping_add(16 * BLOCK));
             }
             let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));

@@ -8,30 +8,38 @@ pub const ROWS: usize = 4;
 /// Vectors of a row.
 pub const VECTORS: usize = 2;
 
-/// Steps between two turns of the loop.
-const STEPS: usize = 96;
-
 /// Steps of a product that needs no loop.
 pub const SHORT: usize = 32;
 
+/// No turn of a loop, for products of at most [`SHORT`] steps.
+pub const STRAIGHT: usize = 0;
+
+/// Few steps between two turns of a loop, for what is to be small.
+pub const TIGHT: usize = 32;
+
+/// Many steps between two turns of a loop, for what is to be fast.
+pub const LOOSE: usize = 96;
+
 /// A tile of the product of two panels: for each of `depth` steps [`ROWS`] numbers at `left` and [`VECTORS`] vectors at
-/// `right`, with `LEFT` and `RIGHT` numbers from one step to the next.
+/// `right`, with `LEFT` and `RIGHT` numbers from one step to the next. Each of its rows is added to `start`.
 ///
 /// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. The rest of how
 /// it is written is for Cranelift too. Where a loop turns, all vectors are saved, since the host may be called there; so
-/// the steps are unrolled, and where they are at most [`SHORT`], as `IS_SHORT` says, there is no loop. What has no side effects is computed as late as possible; so after each step the loop may be
-/// left, for which all sums must be there: otherwise the operands of all steps would be loaded first, and be too many.
+/// the steps are unrolled: `STEPS` of them, one of the constants above, are between two turns. What has no side effects is
+/// computed as late as possible; so after each step the loop may be left, for which all sums must be there: otherwise the
+/// operands of all steps would be loaded first, and be too many.
 ///
 /// # Safety
 ///
-/// `depth` is not 0, and at most [`SHORT`] if `IS_SHORT`. Of each step, there are four numbers at `left` and eight at `right`.
+/// `depth` is not 0, and at most [`SHORT`] if `STEPS` is [`STRAIGHT`]. Of each step, there are four numbers at `left` and eight at `right`.
 #[inline(always)]
-pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const IS_SHORT: bool>(
+pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const STEPS: usize>(
     depth: usize,
     mut left: *const f32,
     mut right: *const f32,
+    start: [F32x4; VECTORS],
 ) -> [[F32x4; VECTORS]; ROWS] {
-    let mut sums = [[F32x4::ZERO; VECTORS]; ROWS];
+    let mut sums = [start; ROWS];
     let mut remaining = depth;
     macro_rules! row {
         ($row:literal, $factors:ident, $vectors:ident) => {
@@ -61,12 +69,14 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const IS_SHORT: bo
     loop {
         steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25);
         steps!(26 27 28 29 30 31);
-        if IS_SHORT {
+        if STEPS == STRAIGHT {
             break;
         }
-        steps!(32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57);
-        steps!(58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83);
-        steps!(84 85 86 87 88 89 90 91 92 93 94 95);
+        if STEPS == LOOSE {
+            steps!(32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57);
+            steps!(58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83);
+            steps!(84 85 86 87 88 89 90 91 92 93 94 95);
+        }
         left = left.wrapping_add(STEPS * LEFT);
         right = right.wrapping_add(STEPS * RIGHT);
     }
@@ -80,10 +90,11 @@ mod tests {
     use super::*;
 
     /// The product, summed up in 64 bits.
-    fn plain(depth: usize, left: &[f32], right: &[f32]) -> [[f64; 4 * VECTORS]; ROWS] {
+    fn plain(depth: usize, left: &[f32], right: &[f32], start: [f32; 2]) -> [[f64; 4 * VECTORS]; ROWS] {
         std::array::from_fn(|row| {
             std::array::from_fn(|column| {
-                (0..depth).map(|step| f64::from(left[step * 8 + row]) * f64::from(right[step * 8 + column])).sum()
+                let product = |step: usize| f64::from(left[step * 8 + row]) * f64::from(right[step * 8 + column]);
+                f64::from(start[column / 4]) + (0..depth).map(product).sum::<f64>()
             })
         })
     }
@@ -93,18 +104,24 @@ mod tests {
         fn a_tile_is_the_product_of_its_panels(
             panels in (1..250_usize).prop_flat_map(|depth| {
                 (prop::collection::vec(-1.0_f32..1.0, depth * 8), prop::collection::vec(-1.0_f32..1.0, depth * 8))
-            })
+            }),
+            start in prop::array::uniform2(-1.0_f32..1.0),
         ) {
             let (left, right) = panels;
+            let vectors = start.map(F32x4::splat);
             let depth = left.len() / 8;
             // SAFETY: there are eight numbers of each step in both.
-            let tile = unsafe { multiply::<8, 8, false>(depth, left.as_ptr(), right.as_ptr()) };
+            let tile = unsafe { multiply::<8, 8, LOOSE>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+            let numbers = |tile: [[F32x4; VECTORS]; ROWS]| tile.map(|row| row.map(F32x4::to_array));
+            // SAFETY: as above.
+            let tight = unsafe { multiply::<8, 8, TIGHT>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+            prop_assert_eq!(numbers(tight), numbers(tile));
             if depth <= SHORT {
                 // SAFETY: as above.
-                let short = unsafe { multiply::<8, 8, true>(depth, left.as_ptr(), right.as_ptr()) };
-                prop_assert_eq!(short.map(|row| row.map(F32x4::to_array)), tile.map(|row| row.map(F32x4::to_array)));
+                let straight = unsafe { multiply::<8, 8, STRAIGHT>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+                prop_assert_eq!(numbers(straight), numbers(tile));
             }
-            for (row, expected) in tile.iter().zip(plain(depth, &left, &right)) {
+            for (row, expected) in tile.iter().zip(plain(depth, &left, &right, start)) {
                 let row = row.iter().flat_map(|vector| vector.to_array());
                 for (got, expected) in row.zip(expected) {
                     prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");

@@ -27,6 +27,41 @@ impl F32x4 {
         F32x4(unsafe { imp::load(from) })
     }
 
+    /// So many numbers, at most four, and zeros behind them.
+    ///
+    /// # Safety
+    ///
+    /// There are as many.
+    #[inline(always)]
+    pub unsafe fn load_some(from: *const f32, count: usize) -> F32x4 {
+        // SAFETY: as the caller says.
+        unsafe {
+            if count == 4 {
+                return F32x4::load(from);
+            }
+            let mut numbers = [0.0; 4];
+            numbers.as_mut_ptr().copy_from_nonoverlapping(from, count);
+            F32x4::load(numbers.as_ptr())
+        }
+    }
+
+    /// Stores the first numbers, at most four.
+    ///
+    /// # Safety
+    ///
+    /// There is room for as many.
+    #[inline(always)]
+    pub unsafe fn store_some(self, to: *mut f32, count: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if count == 4 {
+                self.store(to);
+            } else {
+                to.copy_from_nonoverlapping(self.to_array().as_ptr(), count);
+            }
+        }
+    }
+
     /// One number, four times.
     ///
     /// # Safety

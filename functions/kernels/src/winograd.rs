@@ -109,7 +109,7 @@ pub unsafe fn multiply<const ROWS: usize, const COLUMNS: usize>(
     for first in (0..length).step_by(4) {
         let count = (length - first).min(4);
         // SAFETY: as the caller says.
-        let vectors = from.map(|from| unsafe { load_some(from.wrapping_add(first), count) });
+        let vectors = from.map(|from| unsafe { F32x4::load_some(from.wrapping_add(first), count) });
         let start = start(first);
         take(
             first,
@@ -121,41 +121,6 @@ pub unsafe fn multiply<const ROWS: usize, const COLUMNS: usize>(
                 })
             }),
         );
-    }
-}
-
-/// So many numbers, and zeros behind them.
-///
-/// # Safety
-///
-/// There are as many.
-#[inline(always)]
-pub unsafe fn load_some(from: *const f32, count: usize) -> F32x4 {
-    // SAFETY: as the caller says.
-    unsafe {
-        if count == 4 {
-            return F32x4::load(from);
-        }
-        let mut numbers = [0.0; 4];
-        numbers.as_mut_ptr().copy_from_nonoverlapping(from, count);
-        F32x4::load(numbers.as_ptr())
-    }
-}
-
-/// Stores the first numbers.
-///
-/// # Safety
-///
-/// There is room for as many.
-#[inline(always)]
-pub unsafe fn store_some(vector: F32x4, to: *mut f32, count: usize) {
-    // SAFETY: as the caller says.
-    unsafe {
-        if count == 4 {
-            vector.store(to);
-        } else {
-            to.copy_from_nonoverlapping(vector.to_array().as_ptr(), count);
-        }
     }
 }
 
@@ -202,7 +167,7 @@ mod tests {
             unsafe {
                 multiply(&factors, from, length, |_| F32x4::splat(0.5), |first, count, rows| {
                     for (row, result) in rows.into_iter().zip(&mut results) {
-                        store_some(row, result[first..].as_mut_ptr(), count);
+                        row.store_some(result[first..].as_mut_ptr(), count);
                     }
                 });
             }

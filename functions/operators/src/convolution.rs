@@ -228,7 +228,7 @@ impl EvalOp for Convolution {
             Some((window, numbers)) => Images { window: *window, channels, numbers, zeros: &zeros },
             None => Images { window, channels, numbers, zeros: &zeros },
         };
-        multiply(&images, &self.weights, self.bounds, &bound, to);
+        multiply(&images, &self.weights, self.bounds, &bound, 0, to);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -4,6 +4,8 @@
 //! to tract. Tensors between these operators lie as suits them: channels last, without axes of size 1.
 
 mod batch;
+mod cell;
+mod chain;
 mod convolution;
 mod depthwise;
 mod expression;

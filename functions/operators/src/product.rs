@@ -44,15 +44,18 @@ impl PartialEq for Product {
 impl Eq for Product {}
 
 impl Product {
-    fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
+    /// The result's shape.
+    pub fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
         input[..self.rows].iter().cloned().chain(self.columns.iter().map(|&size| size.into())).collect()
     }
 }
 
 /// Rows one after the other.
-struct Matrix<'a> {
-    numbers: &'a [f32],
-    depth: usize,
+pub struct Matrix<'a> {
+    /// All numbers.
+    pub numbers: &'a [f32],
+    /// Those of a row.
+    pub depth: usize,
 }
 
 impl Rows for Matrix<'_> {
@@ -94,7 +97,8 @@ impl EvalOp for Product {
         // SAFETY: each row is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let mut plain = output.try_as_plain_ram_mut()?;
-        multiply(&Matrix { numbers: from, depth }, &self.weights, self.bounds, &bound, plain.as_slice_mut::<f32>()?);
+        let matrix = Matrix { numbers: from, depth };
+        multiply(&matrix, &self.weights, self.bounds, &bound, 0, plain.as_slice_mut::<f32>()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -12,10 +12,14 @@ use tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPool};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::konst::Const;
+use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::math;
 use tract_core::ops::nn::{self, Reduce, Reducer};
+use tract_core::ops::scan::Scan;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
+use crate::cell::LstmCell;
+use crate::chain::chain;
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
 use crate::fused::Fused;
 use crate::geometry::Geometry;
@@ -73,6 +77,7 @@ pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
     let outputs = source.outputs.iter().map(|output| rewriter.natural(*output)).collect::<TractResult<Vec<_>>>()?;
     rewriter.target.inputs = inputs;
     rewriter.target.select_output_outlets(&outputs)?;
+    chain(&mut rewriter.target)?;
     Ok(rewriter.target)
 }
 
@@ -263,17 +268,39 @@ impl<'a> Rewriter<'a> {
 
     /// Takes over a node as it is.
     fn keep(&mut self, node: &TypedNode) -> TractResult<()> {
+        self.keep_as(node, node.op.clone())
+    }
+
+    /// Takes over a node with another operator.
+    fn keep_as(&mut self, node: &TypedNode, op: Box<dyn TypedOp>) -> TractResult<()> {
         let inputs = node.inputs.iter().map(|input| self.natural(*input)).collect::<TractResult<TVec<_>>>()?;
-        let outlets = self.target.wire_node(&node.name, node.op.clone(), &inputs)?;
+        let outlets = self.target.wire_node(&node.name, op, &inputs)?;
         for (slot, natural) in outlets.into_iter().enumerate() {
             self.value(OutletId::new(node.id, slot)).natural = Some(natural);
         }
         Ok(())
     }
 
+    /// A loop over steps, as recurrent layers are: what is done in each is a graph by itself.
+    fn scan(&mut self, node: &TypedNode, op: &Scan) -> TractResult<bool> {
+        let mut op = op.clone();
+        op.body = rewrite(std::mem::take(&mut op.body))?;
+        self.keep_as(node, Box::new(op))?;
+        Ok(true)
+    }
+
     /// Replaces a node, where it can be.
     fn node(&mut self, node: &TypedNode) -> TractResult<bool> {
         if self.quantized(node)? {
+            return Ok(true);
+        }
+        if let Some(op) = node.op_as::<Scan>() {
+            return self.scan(node, op);
+        }
+        if let Some(&LstmEpilogue { hidden }) = node.op_as::<LstmEpilogue>()
+            && self.is_f32(node.inputs[0])?
+        {
+            self.keep_as(node, Box::new(LstmCell { hidden }))?;
             return Ok(true);
         }
         if node.outputs.len() != 1 || !self.is_f32(node.id.into())? {

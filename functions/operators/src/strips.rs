@@ -21,20 +21,28 @@ pub trait Rows {
 }
 
 /// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, within bounds
-/// and with the arithmetic done.
-pub fn multiply(rows: &impl Rows, weights: &Weights, bounds: Bounds, bound: &Bound<'_>, to: &mut [f32]) {
+/// and with the arithmetic done, for which the first of them is the row `from_row`.
+pub fn multiply(
+    rows: &impl Rows,
+    weights: &Weights,
+    bounds: Bounds,
+    bound: &Bound<'_>,
+    from_row: usize,
+    to: &mut [f32],
+) {
     let (depth, columns) = (weights.depth(), weights.columns());
     let count = to.len() / columns;
-    // A row that no strip is full of is best by itself.
-    let alone = usize::from(count % STRIP == 1);
-    let together = count - alone;
-    let at_once = weights.rows_at_a_time().min(together);
-    let mut strips = vec![F32x4::ZERO; weights.room_for(at_once)];
+    let at_once = weights.rows_at_a_time().min(count);
+    // One more is better with others than by itself.
+    let more = usize::from(count > at_once && count % at_once == 1);
+    // Not zeros: what is read has been packed before.
+    let mut strips = Box::<[F32x4]>::new_uninit_slice(weights.room_for(at_once + more));
     let mut first = 0;
     while first < count {
-        let some = if first < together { at_once.min(together - first) } else { alone };
+        let left = count - first;
+        let some = if left == at_once + more { left } else { left.min(at_once) };
         let part = &mut to[first * columns..][..some * columns];
-        if first == together {
+        if some == 1 {
             let row = rows.row(first);
             assert_eq!(row.len(), depth, "a row has a number for each step");
             // SAFETY: there are as many numbers, and there is as much room.
@@ -45,10 +53,13 @@ pub fn multiply(rows: &impl Rows, weights: &Weights, bounds: Bounds, bound: &Bou
                 unsafe { rows.pack(strip, first + some - 1, to.as_mut_ptr().cast()) };
             }
             let target = Target { to: part.as_mut_ptr(), stride: columns };
-            // SAFETY: there is as much room.
-            unsafe { weights.multiply(some, &strips, target, bounds) };
+            // SAFETY: so many strips have been packed, and there is as much room.
+            unsafe {
+                let packed = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.room_for(some));
+                weights.multiply(some, packed, target, bounds);
+            }
         }
-        bound.run(first, part);
+        bound.run(from_row + first, part);
         first += some;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
-use samara_kernels::winograd::{Filtering, Matrices, RESULTS, load_some, multiply as matrix, store_some};
+use samara_kernels::winograd::{Filtering, Matrices, RESULTS, multiply as matrix};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -200,7 +200,7 @@ impl Winograd {
                             |_| F32x4::ZERO,
                             |first, count, rows| {
                                 for (row, to) in rows.into_iter().zip(to) {
-                                    store_some(row, to.add(first), count);
+                                    row.store_some(to.add(first), count);
                                 }
                             },
                         );
@@ -235,11 +235,11 @@ impl Winograd {
                     let to = part.as_mut_ptr();
                     // SAFETY: each product has as many columns, as have the bias and each result that is wanted.
                     unsafe {
-                        let bias = |first: usize| load_some(bias[first..].as_ptr(), (columns - first).min(4));
+                        let bias = |first: usize| F32x4::load_some(bias[first..].as_ptr(), (columns - first).min(4));
                         matrix(&of_products, from, columns, bias, |first, count, results| {
                             for (index, result) in results.into_iter().take(wanted).enumerate() {
                                 let result = result.at_least(low).at_most(high);
-                                store_some(result, to.add(index * columns + first), count);
+                                result.store_some(to.add(index * columns + first), count);
                             }
                         });
                     }

@@ -5,8 +5,10 @@ use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::cast;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::logic::comp_eq;
+use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::math;
 use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
+use tract_core::ops::scan::{InputMapping, OutputMapping, Scan, ScanInfo};
 use tract_onnx_opl::ml::tree::{Aggregate, TreeEnsemble, TreeEnsembleData};
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
@@ -162,4 +164,43 @@ fn sizes_that_are_not_known_are_no_obstacle() {
         let names = check(model.clone(), &[numbers(2, &[rows, 6])]);
         assert!(has(&names, "Product") && has(&names, "RowSoftmax"), "{names:?}");
     }
+}
+
+/// A layer of an LSTM, as the compiler writes it: a loop over the steps, whose body is a graph.
+#[test]
+fn what_is_done_in_a_loop_is_rewritten() {
+    let (steps, length, hidden) = (5, 7, 6);
+    let mut body = Builder::default();
+    let (input, state, cell) = (body.tensor(&[1, length]), body.tensor(&[1, hidden]), body.tensor(&[1, hidden]));
+    let product = |body: &mut Builder, input: OutletId, weights: Tensor| {
+        let weights = body.constant(weights);
+        body.node(EinSum::new("mk,kn->mn".parse().unwrap(), f32::datum_type()), &[input, weights])
+    };
+    let of_input = product(&mut body, input, numbers(1, &[length, 4 * hidden]));
+    let of_state = product(&mut body, state, numbers(2, &[hidden, 4 * hidden]));
+    let sums = body.node(math::add(), &[of_input, of_state]);
+    let new = body.model.wire_node("cell", LstmEpilogue { hidden }, &[sums, cell]).unwrap();
+    let body = body.finish(&new);
+    let info = ScanInfo { axis: 0, chunk: 1 };
+    let mut scan = Scan::new(
+        body,
+        vec![InputMapping::Scan(info), InputMapping::State, InputMapping::State],
+        vec![
+            OutputMapping { scan: Some((0, info)), full_dim_hint: None, last_value_slot: None, state: true },
+            OutputMapping { scan: None, full_dim_hint: None, last_value_slot: Some(1), state: true },
+        ],
+        0,
+    )
+    .unwrap();
+    scan.reset_every_turn = true;
+    let mut builder = Builder::default();
+    let inputs = [vec![steps, length], vec![1, hidden], vec![1, hidden]];
+    let sources = inputs.each_ref().map(|shape| builder.tensor(shape));
+    let outputs = builder.model.wire_node("scan", scan, &sources).unwrap();
+    let model = builder.finish(&outputs);
+    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let scan = rewritten.nodes().iter().find_map(|node| node.op_as::<Scan>()).unwrap();
+    let names: Vec<String> = scan.body.nodes().iter().map(|node| node.op.name().to_string()).collect();
+    assert!(has(&names, "Product") && has(&names, "LstmCell"), "{names:?}");
+    check(model, &[3, 4, 5].map(|seed| numbers(seed, &inputs[seed as usize - 3])));
 }
