@@ -291,7 +291,7 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
     unsafe { sums.write(multiply::<STRIP, BLOCK, LOOSE>(depth, strip, (*panel).weights, Panel::start(panel))) };
 }
 
-/// Two tiles of few steps, as a call by itself would weigh as much as some of them.
+/// Two tiles of at most [`SHORT`] steps, as a call by itself would weigh as much as some of them.
 #[inline(never)]
 unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
@@ -336,7 +336,7 @@ impl Panel {
                 }
                 self.write(std::slice::from_raw_parts(sums, some).as_flattened(), to, target.stride);
                 strip = strip.add(some * STRIP * self.depth);
-                to = to.add(some * STRIP * target.stride);
+                to = to.wrapping_add(some * STRIP * target.stride);
             }
             count -= some;
         }

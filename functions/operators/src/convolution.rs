@@ -52,7 +52,8 @@ struct Images<'a> {
     zeros: &'a [f32],
 }
 
-impl Rows for Images<'_> {
+// SAFETY: each way to pack writes all steps of a window, for each of the four.
+unsafe impl Rows for Images<'_> {
     /// The window of one place of the result, counted over all images.
     fn row(&self, place: usize) -> Cow<'_, [f32]> {
         let Window { kernel, stride, dilation, before, input, output } = self.window;

@@ -58,7 +58,8 @@ pub struct Matrix<'a> {
     pub depth: usize,
 }
 
-impl Rows for Matrix<'_> {
+// SAFETY: `pack` writes each row's numbers, of which there are as many as a strip has steps.
+unsafe impl Rows for Matrix<'_> {
     unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
         let rows = std::array::from_fn::<_, STRIP, _>(|index| {
             self.numbers[(first + index).min(last) * self.depth..][..self.depth].as_ptr()

@@ -40,12 +40,14 @@ mod single;
 pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
     let patterns = Patterns::find(&source)?;
     let constants = take_constants(&mut source)?;
+    let bodies = take_bodies(&mut source);
     let source = &source;
     let mut rewriter = Rewriter {
         source,
         target: TypedModel { symbols: source.symbols.clone(), ..TypedModel::default() },
         values: HashMap::new(),
         constants,
+        bodies,
         bytes: HashMap::new(),
         helpers: 0,
         done: HashSet::new(),
@@ -109,11 +111,19 @@ fn take_constants(model: &mut TypedModel) -> TractResult<HashMap<OutletId, Arc<T
     Ok(constants)
 }
 
+/// Takes the bodies out of a graph's loops, as their constants are theirs alone.
+fn take_bodies(model: &mut TypedModel) -> HashMap<usize, TypedModel> {
+    let nodes = model.nodes_mut().iter_mut();
+    nodes.filter_map(|node| Some((node.id, std::mem::take(&mut node.op_as_mut::<Scan>()?.body)))).collect()
+}
+
 struct Rewriter<'a> {
     source: &'a TypedModel,
     target: TypedModel,
     /// The constants that are still needed.
     constants: HashMap<OutletId, Arc<Tensor>>,
+    /// What is done in the loops that are still to come, by their nodes.
+    bodies: HashMap<usize, TypedModel>,
     /// Those of them that are floats and given as bytes.
     bytes: HashMap<OutletId, quantized::QuantizedConstant>,
     values: HashMap<OutletId, Value>,
@@ -283,9 +293,8 @@ impl<'a> Rewriter<'a> {
 
     /// A loop over steps, as recurrent layers are: what is done in each is a graph by itself.
     fn scan(&mut self, node: &TypedNode, op: &Scan) -> TractResult<bool> {
-        let mut op = op.clone();
-        op.body = rewrite(std::mem::take(&mut op.body))?;
-        self.keep_as(node, Box::new(op))?;
+        let body = self.bodies.remove(&node.id).with_context(|| format!("{}: a loop without a body", node.name))?;
+        self.keep_as(node, Box::new(Scan { body: rewrite(body)?, ..op.clone() }))?;
         Ok(true)
     }
 

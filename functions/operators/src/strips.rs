@@ -8,7 +8,11 @@ use samara_kernels::rows::{Bounds, STRIP, Target, Weights};
 use crate::fused::Bound;
 
 /// Rows that are multiplied with weights, wherever they come from.
-pub trait Rows {
+///
+/// # Safety
+///
+/// [`pack`](Rows::pack) writes to all of a strip: nobody has before.
+pub unsafe trait Rows {
     /// Packs the rows from `first` on, as many as a strip has; the row `last` again where there are fewer.
     ///
     /// # Safety
@@ -53,7 +57,7 @@ pub fn multiply(
                 unsafe { rows.pack(strip, first + some - 1, to.as_mut_ptr().cast()) };
             }
             let target = Target { to: part.as_mut_ptr(), stride: columns };
-            // SAFETY: so many strips have been packed, and there is as much room.
+            // SAFETY: so many strips have been packed, each to its end, and there is as much room.
             unsafe {
                 let packed = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.room_for(some));
                 weights.multiply(some, packed, target, bounds);

@@ -278,7 +278,8 @@ pub struct CacheOptions {
     /// The directory for machine code [default: $SAMARA_CACHE_DIR, or samara in the user's cache directory].
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
-    /// The most machine code that is kept, in MiB: above it, what was used least recently goes.
+    /// The most machine code that is kept, in MiB: when some is made and there is more, that goes which was loaded least
+    /// recently.
     #[arg(
         long,
         env = "SAMARA_CACHE_BUDGET_MIB",

@@ -88,7 +88,8 @@ pub struct NodeSettings {
     /// The directory for machine code [default: $SAMARA_CACHE_DIR, or samara in the user's cache directory].
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
-    /// The most machine code that is kept, in MiB: above it, what was used least recently goes [default: 8192].
+    /// The most machine code that is kept, in MiB: when some is made and there is more, that goes which was loaded least
+    /// recently [default: 8192].
     #[arg(long, env = "SAMARA_CACHE_BUDGET_MIB", hide_env_values = true, value_name = "MIB")]
     pub cache_budget_mib: Option<Bounded<1, 16_777_216>>,
     /// Keep no machine code: compile it every time.
@@ -191,8 +192,8 @@ pub struct Node {
     pub body_timeout: Duration,
     /// Where machine code is kept.
     pub cache: Cache,
-    /// Bytes of machine code that are kept.
-    pub cache_budget: u64,
+    /// Bytes of machine code that are kept, if not as many as everywhere.
+    pub cache_budget: Option<u64>,
     /// ONNX Runtime's library, where it is not to be looked for.
     pub ort_dylib: Option<PathBuf>,
     /// Whether guests may bring graphs.
@@ -327,7 +328,7 @@ impl NodeSettings {
                 (_, Some(directory)) => Cache::In(directory),
                 (_, None) => Cache::Default,
             },
-            cache_budget: self.cache_budget_mib.map_or(8192, Bounded::get) << 20,
+            cache_budget: self.cache_budget_mib.map(|budget| budget.get() << 20),
             ort_dylib: self.ort_dylib,
             nn_load: self.nn_load.unwrap_or(false),
             log: self.log.unwrap_or_else(|| "info".to_owned()),

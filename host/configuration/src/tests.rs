@@ -89,6 +89,7 @@ fn the_annotated_example_is_right_and_complete() {
         paths: Vec::new(),
         workers: None,
         cache_dir: None,
+        cache_budget_mib: None,
         no_cache: None,
         ort_dylib: None,
         queue_deadline_ms: None,

@@ -3,8 +3,8 @@
 //! Machine code is trusted input: Wasmtime maps and runs it unchecked. So the cache is a directory that nobody but its
 //! owner can write, an entry is named after what it was made from (the component's SHA-256, the version and settings of
 //! the compiler, the CPU's features), and its content is checked against a SHA-256 taken when it was written. That check
-//! is skipped while the file's identity is the one it had when the check last passed. What all entries take together is
-//! bounded (`budget`).
+//! is skipped while the file's identity is the one it had when the check last passed. What all code takes together is
+//! bounded (`budget`): whenever some is written, that goes which was loaded least recently.
 //!
 //! ```text
 //! DIRECTORY/code/KEY.cwasm   machine code, as Wasmtime serialises it
@@ -29,6 +29,9 @@ use wasmtime::{Engine, Module};
 use crate::identity::Identity;
 
 mod budget;
+
+/// How the names of files begin that are not whole yet.
+const PARTIAL: &str = ".samara-partial-";
 
 /// A directory of machine code.
 #[derive(Clone, Debug)]
@@ -118,8 +121,8 @@ fn compatibility(engine: &Engine) -> u64 {
 // === impl CodeCache ===
 
 impl CodeCache {
-    /// Opens the cache in `directory`, creating what is missing. Whenever it has grown beyond `budget` bytes, the entries go
-    /// that were used least recently.
+    /// Opens the cache in `directory`, creating what is missing. Whenever code is written and all of it takes more than `budget`
+    /// bytes then, that goes which was loaded least recently.
     pub fn open(directory: &Path, budget: u64) -> Result<CodeCache, CacheError> {
         let cache = CodeCache { directory: directory.to_owned(), budget };
         for part in [cache.directory.clone(), cache.directory.join("code"), cache.directory.join("files")] {
@@ -196,8 +199,24 @@ impl CodeCache {
         if let Err(error) = kept {
             tracing::warn!(%error, entry = %path.display(), "machine code is not cached");
         }
-        if let Err(error) = budget::enforce(&self.directory.join("code"), self.budget, path) {
-            tracing::warn!(%error, directory = %self.directory.display(), "the code cache may take more than its budget");
+        match budget::enforce(&self.directory.join("code"), self.budget, path) {
+            Ok(0) => {}
+            Ok(_) => self.forget_files(),
+            Err(error) => {
+                tracing::warn!(%error, directory = %self.directory.display(), "not all is removed that the code cache has no room for");
+            }
+        }
+    }
+
+    /// Removes what is noted of files whose code is not here any more.
+    fn forget_files(&self) {
+        let Ok(records) = fs::read_dir(self.directory.join("files")) else { return };
+        for record in records.flatten().map(|entry| entry.path()) {
+            let known: Option<FileRecord> = read_json(&record);
+            if known.is_some_and(|known| !self.code(&known.key).exists()) {
+                // If this fails, a file of some bytes stays.
+                let _ = fs::remove_file(record);
+            }
         }
     }
 
@@ -308,7 +327,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
 /// Writes a file so that it is there whole or not at all.
 fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(directory)?;
     file.write_all(content)?;
     file.persist(path)?;
     Ok(())

@@ -17,7 +17,7 @@ pub struct Config {
     pub limits: Limits,
     /// Where machine code is kept between processes; absent for no cache.
     pub cache_directory: Option<PathBuf>,
-    /// Bytes that the cache may take. Above it, the entries go that were used least recently.
+    /// Bytes of machine code in the cache. When some is written and there is more, that goes which was loaded least recently.
     pub cache_budget_bytes: u64,
     /// How much of the memory that an inference wrote its slot may keep, in bytes. What is kept is restored by copying
     /// when the instance is dropped and costs the next instance no page fault; the rest is given back to the system.
@@ -53,7 +53,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the cache may take, in MiB, where nothing else is said: the machine code of some 700 models.
+    /// What the cache may take, in MiB, where nothing else is said: the code of some 600 models.
     pub const CACHE_BUDGET_MIB: u64 = 8192;
 
     /// The cache directory of the user who runs the process: `$SAMARA_CACHE_DIR`, `$XDG_CACHE_HOME/samara` or

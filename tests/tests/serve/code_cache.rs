@@ -234,15 +234,18 @@ fn without_a_cache_nothing_is_kept() {
     assert!(!place.cache().exists());
 }
 
-/// What comes after fits in, and is used again.
+/// What comes after fits in, and is used again. What is not the cache's stays.
 #[test]
-fn above_the_budget_what_was_used_least_recently_goes() {
+fn above_the_budget_what_was_loaded_least_recently_goes() {
     let place = Place::new();
     place.serve().stop();
-    let left = place.code().with_file_name("left.cwasm");
-    fs::write(&left, vec![0; 9 << 20]).unwrap();
-    let long_ago = SystemTime::now() - Duration::from_secs(60 * 60);
-    File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
+    let left = place.code().with_file_name(format!("{}-{}.cwasm", "0".repeat(64), "0".repeat(16)));
+    let other = left.with_file_name("archive.tar");
+    for path in [&left, &other] {
+        fs::write(path, vec![0; 9 << 20]).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_secs(60 * 60);
+        File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+    }
     let serve = |name: &str| {
         let component = guests::write(place.directory.path(), "echoes", name);
         let cache = place.cache();
@@ -253,7 +256,7 @@ fn above_the_budget_what_was_used_least_recently_goes() {
     let server = serve("else");
     server.logs(&["the code cache is within its budget again removed=1"]);
     server.stop();
-    assert!(!left.exists());
+    assert!(!left.exists() && other.exists());
     assert_eq!(files(&place.cache(), "cwasm").len(), 2);
     let server = serve("else");
     assert!(!server.log().contains("functions compiled"), "{}", server.log());

@@ -191,3 +191,105 @@ fn a_convolution_that_is_used_twice_is_computed_once() {
     let names = check(builder.finish(&[one, other]), &[numbers(3, &[1, 4, 8, 8])]);
     assert_eq!(names.iter().filter(|name| *name == "Convolution").count(), 1, "{names:?}");
 }
+
+/// What is done with the images of [`widened`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Use {
+    /// Each by the next operator alone.
+    Chained,
+    /// The wide image is an output too.
+    WideIsOutput,
+    /// The result of the depthwise convolution is read twice.
+    ReadTwice,
+    /// The result of the depthwise convolution is what is added, not what is multiplied.
+    Added,
+}
+
+/// An image that is widened by a product, taken a depthwise convolution of, and narrowed by another product; with clips, and
+/// something added to each.
+fn widened(image: [usize; 2], stride: usize, of: Use) -> (TypedModel, Vec<Tensor>) {
+    let (narrow, wide) = (5, 12);
+    let case = |channels: [usize; 2], size: usize, image: &[usize], stride: usize| Case {
+        rank: 2,
+        items: 2,
+        channels,
+        depthwise: size > 1,
+        kernel: vec![size; 2],
+        stride: vec![stride; 2],
+        dilation: vec![1; 2],
+        before: vec![size / 2; 2],
+        after: vec![size / 2; 2],
+        image: image.to_vec(),
+        format: DataFormat::NCHW,
+        seed: size as u32,
+    };
+    let mut builder = Builder::default();
+    let mut inputs = vec![];
+    let mut input = |builder: &mut Builder, shape: &[usize]| {
+        inputs.push(numbers(shape.len() as u32 + inputs.len() as u32, shape));
+        builder.tensor(shape)
+    };
+    let added = |builder: &mut Builder, to: OutletId, input: &mut dyn FnMut(&mut Builder, &[usize]) -> OutletId| {
+        let shape = builder.model.outlet_fact(to).unwrap().shape.as_concrete().unwrap().to_vec();
+        let other = input(builder, &shape);
+        let sum = builder.node(math::add(), &[to, other]);
+        let (zero, six) = (number(builder, 0.0, 4), number(builder, 6.0, 4));
+        let sum = builder.node(math::max(), &[zero, sum]);
+        builder.node(math::min(), &[six, sum])
+    };
+    let expand = case([narrow, wide], 1, &image, 1);
+    let from = input(&mut builder, &expand.input());
+    let at = expand.convolution(&mut builder, from);
+    let at = added(&mut builder, at, &mut input);
+    let wide_image = at;
+    let at = case([wide, wide], 3, &image, stride).convolution(&mut builder, at);
+    let at = added(&mut builder, at, &mut input);
+    let shape = builder.model.outlet_fact(at).unwrap().shape.as_concrete().unwrap().to_vec();
+    let project = case([wide, narrow], 1, &shape[2..], 1);
+    let outputs = if of == Use::Added {
+        let from = input(&mut builder, &shape);
+        let product = case([wide, wide], 1, &shape[2..], 1).convolution(&mut builder, from);
+        vec![builder.node(math::add(), &[product, at])]
+    } else {
+        let product = project.convolution(&mut builder, at);
+        let output = added(&mut builder, product, &mut input);
+        match of {
+            Use::WideIsOutput => vec![output, wide_image],
+            Use::ReadTwice => vec![output, Case { seed: 9, ..project }.convolution(&mut builder, at)],
+            _ => vec![output],
+        }
+    };
+    (builder.finish(&outputs), inputs)
+}
+
+#[test]
+fn a_wide_image_that_nobody_else_wants_is_never_whole() {
+    for (image, stride) in [([9, 7], 1), ([9, 7], 2), ([1, 6], 1), ([40, 150], 2)] {
+        let (model, inputs) = widened(image, stride, Use::Chained);
+        let names = check(model, &inputs);
+        assert_eq!(names.iter().filter(|name| *name == "Chain").count(), 1, "{names:?}");
+    }
+}
+
+#[test]
+fn what_somebody_else_wants_is_whole() {
+    for of in [Use::WideIsOutput, Use::ReadTwice, Use::Added] {
+        let (model, inputs) = widened([9, 7], 1, of);
+        let chains = rewritten_chains(&model);
+        // The rest of it may be.
+        let whole = match of {
+            Use::WideIsOutput => chains.iter().all(|parts| !parts.contains("Product 5 x 12")),
+            Use::ReadTwice => chains.iter().all(|parts| !parts.contains("Product 12 x 5")),
+            _ => chains.iter().all(|parts| !parts.contains("Product 12 x 12")),
+        };
+        assert!(whole, "{of:?}: {chains:?}");
+        check(model, &inputs);
+    }
+}
+
+/// The parts of each chain.
+fn rewritten_chains(model: &TypedModel) -> Vec<String> {
+    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let chains = rewritten.nodes().iter().filter(|node| node.op.name() == "Chain");
+    chains.map(|node| node.op.info().unwrap().join(", ")).collect()
+}

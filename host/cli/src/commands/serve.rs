@@ -72,7 +72,9 @@ pub fn run(arguments: &ServeOptions) -> Result<()> {
         Cache::In(directory) => runtime_config.cache_directory = Some(directory.clone()),
         Cache::None => runtime_config.cache_directory = None,
     }
-    runtime_config.cache_budget_bytes = node.cache_budget;
+    if let Some(budget) = node.cache_budget {
+        runtime_config.cache_budget_bytes = budget;
+    }
     let options = samara_nn::Options { ort_dylib: node.ort_dylib.clone(), allow_load: node.nn_load };
     runtime_config.graphs = graphs::load(configuration.graphs.clone(), &options)?;
     let watched = node.repository_poll.is_some();
