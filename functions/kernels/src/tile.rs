@@ -31,7 +31,8 @@ pub const LOOSE: usize = 96;
 ///
 /// # Safety
 ///
-/// `depth` is not 0, and at most [`SHORT`] if `STEPS` is [`STRAIGHT`]. Of each step, there are four numbers at `left` and eight at `right`.
+/// `depth` is not 0, and at most [`SHORT`] if `STEPS` is [`STRAIGHT`]. Of each step, there are four numbers at `left` and eight
+/// at `right`.
 #[inline(always)]
 pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const STEPS: usize>(
     depth: usize,

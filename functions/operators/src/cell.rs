@@ -28,7 +28,8 @@ impl EvalOp for LstmCell {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (gates, before) = args_2!(inputs);
-        let hidden = self.hidden;
+        // A state of no numbers has no rows of one either.
+        let hidden = self.hidden.max(1);
         // SAFETY: all of both is written to below.
         let [mut new, mut after] =
             unsafe { [Tensor::uninitialized::<f32>(before.shape())?, Tensor::uninitialized::<f32>(before.shape())?] };

@@ -122,10 +122,10 @@ struct Rewriter<'a> {
     target: TypedModel,
     /// The constants that are still needed.
     constants: HashMap<OutletId, Arc<Tensor>>,
-    /// What is done in the loops that are still to come, by their nodes.
-    bodies: HashMap<usize, TypedModel>,
     /// Those of them that are floats and given as bytes.
     bytes: HashMap<OutletId, quantized::QuantizedConstant>,
+    /// What is done in the loops that are still to come, by their nodes.
+    bodies: HashMap<usize, TypedModel>,
     values: HashMap<OutletId, Value>,
     /// How many nodes there are that the old graph has none for.
     helpers: usize,

@@ -53,7 +53,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What the cache may take, in MiB, where nothing else is said: the code of some 600 models.
+    /// What the cache may take, in MiB, where nothing else is said.
     pub const CACHE_BUDGET_MIB: u64 = 8192;
 
     /// The cache directory of the user who runs the process: `$SAMARA_CACHE_DIR`, `$XDG_CACHE_HOME/samara` or
