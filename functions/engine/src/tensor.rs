@@ -44,12 +44,8 @@ pub fn from_bytes(datatype: Datatype, shape: &[u64], data: &[u8]) -> TractResult
         return tensor1(&elements).into_shape(&shape);
     }
     let datum_type = datum_type(datatype);
-    let mut tensor = Tensor::zero_dt(datum_type, &shape)?;
-    let mut plain = tensor.try_as_plain_ram_mut()?;
-    let bytes = plain.as_bytes_mut();
-    ensure!(bytes.len() == data.len(), "{} bytes of data for {} bytes of {shape:?}", data.len(), bytes.len());
-    bytes.copy_from_slice(data);
-    Ok(tensor)
+    // SAFETY: the elements are no pointers, and the caller has checked that booleans are 0 or 1.
+    unsafe { Tensor::from_raw_dt(datum_type, &shape, data) }
 }
 
 /// The bytes of each item of a batch, which lie one after the other. There is at least one.

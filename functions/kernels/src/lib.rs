@@ -3,6 +3,7 @@
 //! The operators of crate samara-operators call most of these. For what is left to tract, `elementwise` and `product` add
 //! themselves to the registries in which tract looks for kernels.
 
+pub mod activation;
 pub mod cells;
 mod elementwise;
 mod functions;

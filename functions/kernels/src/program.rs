@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 
+use crate::activation::Gate;
 use crate::functions;
 use crate::vector::F32x4;
 
@@ -73,9 +74,8 @@ pub enum Operation<T = Operand> {
     Binary(Binary, T, T),
     /// The first number, but no less than the second and no more than the third.
     Clamp(T, f32, f32),
-    /// The first number times itself plus the second, which is no less than the third and no more than the fourth: what
-    /// hard swish is made of.
-    Gate(T, f32, f32, f32),
+    /// The number times one that is made of it.
+    Gate(T, Gate),
     /// The first number times the second plus the third.
     Affine(T, f32, f32),
 }
@@ -99,7 +99,7 @@ impl<T> Operation<T> {
             Operation::Unary(operation, of) => Operation::Unary(operation, operand(of)?),
             Operation::Binary(operation, left, right) => Operation::Binary(operation, operand(left)?, operand(right)?),
             Operation::Clamp(of, low, high) => Operation::Clamp(operand(of)?, low, high),
-            Operation::Gate(of, summand, low, high) => Operation::Gate(operand(of)?, summand, low, high),
+            Operation::Gate(of, gate) => Operation::Gate(operand(of)?, gate),
             Operation::Affine(of, factor, summand) => Operation::Affine(operand(of)?, factor, summand),
         })
     }
@@ -291,10 +291,7 @@ impl Program {
                         let (low, high) = (F32x4::splat(low), F32x4::splat(high));
                         each(reader(of, 0), vectors, result, |x| x.at_least(low).at_most(high));
                     }
-                    Operation::Gate(of, summand, low, high) => {
-                        let [summand, low, high] = [summand, low, high].map(F32x4::splat);
-                        each(reader(of, 0), vectors, result, |x| x * (x + summand).at_least(low).at_most(high));
-                    }
+                    Operation::Gate(of, gate) => each(reader(of, 0), vectors, result, |x| gate.of(x)),
                     Operation::Affine(of, factor, summand) => {
                         let (factor, summand) = (F32x4::splat(factor), F32x4::splat(summand));
                         each(reader(of, 0), vectors, result, |x| x.mul_add(factor, summand));

@@ -11,8 +11,8 @@
 
 use std::mem::MaybeUninit;
 
+use crate::activation::Bounds;
 use crate::integers::I32x4;
-use crate::rows::Bounds;
 use crate::vector::F32x4;
 
 mod bytes;

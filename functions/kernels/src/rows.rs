@@ -6,6 +6,7 @@
 
 use std::mem::MaybeUninit;
 
+use crate::activation::{Activation, Vectors};
 use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, multiply};
 use crate::vector::F32x4;
 
@@ -30,26 +31,6 @@ pub struct Weights {
     columns: usize,
     blocks: Box<[F32x4]>,
     bias: Box<[F32x4]>,
-}
-
-/// The least and the largest that a result may be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
-    /// The least.
-    pub low: f32,
-    /// The largest.
-    pub high: f32,
-}
-
-impl Bounds {
-    /// All numbers.
-    pub const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
-
-    /// A number within the bounds; NaN stays.
-    pub fn clip(self, x: f32) -> f32 {
-        let x = if x < self.low { self.low } else { x };
-        if self.high < x { self.high } else { x }
-    }
 }
 
 /// Rows of a result: where they begin, and how many numbers apart.
@@ -174,12 +155,12 @@ impl Weights {
     /// # Panics
     ///
     /// Panics where there are fewer strips than rows need.
-    pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, bounds: Bounds) {
+    pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
         assert!(strips.len() >= self.room_for(rows), "{rows} rows of {} are packed", self.depth);
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
         for block in 0..self.columns.div_ceil(BLOCK) {
-            let panel = self.panel(block, bounds);
+            let panel = self.panel(block, activation);
             // SAFETY: there are as many strips and as much room.
             unsafe {
                 let to = Target { to: target.to.add(block * BLOCK), ..target };
@@ -190,7 +171,7 @@ impl Weights {
                     let (row, last) = (strips.add((rows - 1) * self.depth), rows - 1);
                     if block % 2 == 1 {
                         let to = target.to.add(last * target.stride + (block - 1) * BLOCK);
-                        self.panel(block - 1, bounds).row::<2, STRIP>(row, to);
+                        self.panel(block - 1, activation).row::<2, STRIP>(row, to);
                     } else if block + 1 == whole {
                         panel.row::<1, STRIP>(row, to.to.add(last * target.stride));
                     }
@@ -210,12 +191,12 @@ impl Weights {
     }
 
     /// A block, and those behind it.
-    fn panel(&self, block: usize, bounds: Bounds) -> Panel {
+    fn panel(&self, block: usize, activation: Activation) -> Panel {
         Panel {
             weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
             bias: self.bias[block * VECTORS..].as_ptr().cast(),
             depth: self.depth,
-            bounds,
+            activation: Vectors::of(activation),
         }
     }
 
@@ -224,7 +205,7 @@ impl Weights {
     /// # Safety
     ///
     /// There are [`depth`](Self::depth) numbers at `row`, and there is room for [`columns`](Self::columns) at `to`.
-    pub unsafe fn multiply_one(&self, row: *const f32, to: *mut f32, bounds: Bounds) {
+    pub unsafe fn multiply_one(&self, row: *const f32, to: *mut f32, activation: Activation) {
         let mut block = 0;
         let count = self.columns.div_ceil(BLOCK);
         // SAFETY: as the caller says; there are as many blocks.
@@ -232,7 +213,7 @@ impl Weights {
             while block < count {
                 let together = if block + 2 <= count { 2 } else { 1 };
                 let columns = (self.columns - block * BLOCK).min(together * BLOCK);
-                let panel = self.panel(block, bounds);
+                let panel = self.panel(block, activation);
                 let mut tile = [0.0_f32; 2 * BLOCK];
                 let to = to.add(block * BLOCK);
                 let whole = columns == together * BLOCK;
@@ -307,7 +288,7 @@ struct Panel {
     weights: *const f32,
     bias: *const f32,
     depth: usize,
-    bounds: Bounds,
+    activation: Vectors,
 }
 
 impl Panel {
@@ -334,25 +315,13 @@ impl Panel {
                 } else {
                     product(self.depth, strip, self, sums);
                 }
-                self.write(std::slice::from_raw_parts(sums, some).as_flattened(), to, target.stride);
+                for index in 0..some {
+                    write(sums.add(index), &self.activation, to, target.stride);
+                    to = to.wrapping_add(STRIP * target.stride);
+                }
                 strip = strip.add(some * STRIP * self.depth);
-                to = to.wrapping_add(some * STRIP * target.stride);
             }
             count -= some;
-        }
-    }
-
-    /// Writes rows of sums, within the bounds. Without any, they are held against infinity: what is only copied becomes a call of
-    /// the host.
-    #[inline(always)]
-    unsafe fn write(&self, sums: &[[F32x4; VECTORS]], mut to: *mut f32, stride: usize) {
-        let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
-        for row in sums {
-            for (index, sum) in row.iter().enumerate() {
-                // SAFETY: as the caller says.
-                unsafe { sum.at_least(low).at_most(high).store(to.add(4 * index)) };
-            }
-            to = to.wrapping_add(stride);
         }
     }
 
@@ -360,7 +329,7 @@ impl Panel {
     /// else for a multiplier that has several at work.
     #[inline(never)]
     unsafe fn row<const B: usize, const APART: usize>(&self, mut row: *const f32, to: *mut f32) {
-        let Panel { weights, bias, depth, bounds } = *self;
+        let Panel { weights, bias, depth, activation } = *self;
         // SAFETY: as the caller says.
         unsafe {
             let mut even: [[F32x4; VECTORS]; B] = std::array::from_fn(|block| {
@@ -403,12 +372,32 @@ impl Panel {
                 row = row.wrapping_add(16 * APART);
                 blocks = blocks.map(|block| block.wrapping_add(16 * BLOCK));
             }
-            let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
             for (block, (even, odd)) in even.into_iter().zip(odd).enumerate() {
                 for (index, (even, odd)) in even.into_iter().zip(odd).enumerate() {
-                    (even + odd).at_least(low).at_most(high).store(to.add(block * BLOCK + 4 * index));
+                    activation.write(even + odd, to.add(block * BLOCK + 4 * index), 4);
                 }
             }
+        }
+    }
+}
+
+/// Writes what becomes of a tile's sums. Its rows are no loop, as all vectors would be saved where it turns.
+#[inline(always)]
+unsafe fn write(sums: *const Sums, activation: *const Vectors, to: *mut f32, stride: usize) {
+    macro_rules! rows {
+        ($of:path: $($row:literal)*) => {$(
+            let row = to.wrapping_add($row * stride);
+            for index in 0..VECTORS {
+                $of(activation, (*sums)[$row][index]).store(row.add(4 * index));
+            }
+        )*};
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        if (*activation).gated {
+            rows!(Vectors::gate: 0 1 2 3);
+        } else {
+            rows!(Vectors::clip: 0 1 2 3);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Products of matrices that both come with the request, several of them: attention.
 
 use samara_kernels::F32x4;
-use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
+use samara_kernels::activation::Activation;
+use samara_kernels::rows::{STRIP, Target, Weights, pack};
 use tract_core::internal::*;
 
 use crate::layout::strides;
@@ -93,7 +94,7 @@ impl EvalOp for BatchProduct {
                     }
                     let stride = strides[2][self.rows[1]];
                     let target = Target { to: to.add(at[2] + first * stride), stride };
-                    weights.multiply(count, &strips, target, Bounds::NONE);
+                    weights.multiply(count, &strips, target, Activation::NONE);
                 }
             }
         }

@@ -207,7 +207,7 @@ impl EvalOp for Chain {
                             let rows = part.len() / channels;
                             let numbers = &from[first * depth..][..rows * depth];
                             let matrix = Matrix { numbers, depth };
-                            multiply(&matrix, &before.weights, before.bounds, &bound_before, first, part);
+                            multiply(&matrix, &before.weights, before.activation, &bound_before, first, part);
                         });
                         image.image()
                     }
@@ -220,12 +220,12 @@ impl EvalOp for Chain {
                 let length = output[1] * channels;
                 for (row, made) in rows.clone().zip(made.chunks_exact_mut(length.max(1))) {
                     // SAFETY: what the window needs of the image is there, and the row is as long as one of the result.
-                    unsafe { depthwise.weights.row(&window, row, at, made.as_mut_ptr(), depthwise.bounds) };
+                    unsafe { depthwise.weights.row(&window, row, at, made.as_mut_ptr(), depthwise.activation) };
                     bound.run((item * output[0] + row) * output[1], made);
                 }
                 if let Some(after) = after {
                     let matrix = Matrix { numbers: &between[..all * channels], depth: channels };
-                    multiply(&matrix, &after.weights, after.bounds, &bound_after, first, part);
+                    multiply(&matrix, &after.weights, after.activation, &bound_after, first, part);
                 }
             }
         }

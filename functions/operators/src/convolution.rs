@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use samara_kernels::F32x4;
+use samara_kernels::activation::Activation;
 use samara_kernels::places::{Shallow, Window};
-use samara_kernels::rows::{Bounds, STRIP, Weights, pack};
+use samara_kernels::rows::{STRIP, Weights, pack};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -23,7 +24,7 @@ pub struct Convolution {
     /// The same for windows of few numbers, where there is a kernel for these.
     pub shallow: Option<Arc<Shallow>>,
     /// The least and the largest result.
-    pub bounds: Bounds,
+    pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,
 }
@@ -37,7 +38,7 @@ impl std::fmt::Debug for Convolution {
 impl PartialEq for Convolution {
     fn eq(&self, other: &Convolution) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
-            && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+            && (&self.geometry, self.activation, &self.fused) == (&other.geometry, other.activation, &other.fused)
     }
 }
 
@@ -214,10 +215,11 @@ impl EvalOp for Convolution {
             let image_size = window.input[0] * window.input[1] * channels;
             for (row, part) in to.chunks_exact_mut(window.output[1] * columns).enumerate() {
                 let image = numbers[row / window.output[0] * image_size..][..image_size].as_ptr();
+                let bounds = self.activation.bounds();
+                let to = part.as_mut_ptr();
                 // SAFETY: the windows are inside of the padded image, whose row of the result this is.
-                unsafe {
-                    shallow.row(&window, row % window.output[0], channels, image, part.as_mut_ptr(), self.bounds);
-                }
+                unsafe { shallow.row(&window, row % window.output[0], channels, image, to, bounds) };
+                self.activation.finish(part);
                 bound.run(row * window.output[1], part);
             }
             return Ok(tvec!(output.into_tvalue()));
@@ -229,7 +231,7 @@ impl EvalOp for Convolution {
             Some((window, numbers)) => Images { window: *window, channels, numbers, zeros: &zeros },
             None => Images { window, channels, numbers, zeros: &zeros },
         };
-        multiply(&images, &self.weights, self.bounds, &bound, 0, to);
+        multiply(&images, &self.weights, self.activation, &bound, 0, to);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use samara_kernels::activation::Activation;
 use samara_kernels::places::Depthwise as Weights;
 use samara_kernels::quantized::{Quantization, quantize};
-use samara_kernels::rows::Bounds;
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -19,7 +19,7 @@ pub struct Depthwise {
     /// The weights.
     pub weights: Arc<Weights>,
     /// The least and the largest result.
-    pub bounds: Bounds,
+    pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,
     /// What bytes are made, if any are.
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Depthwise {
 impl PartialEq for Depthwise {
     fn eq(&self, other: &Depthwise) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
-            && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+            && (&self.geometry, self.activation, &self.fused) == (&other.geometry, other.activation, &other.fused)
             && self.quantization == other.quantization
     }
 }
@@ -73,7 +73,7 @@ impl EvalOp for Depthwise {
         let write = |row: usize, part: &mut [f32]| {
             let image = &numbers[row / height * image_size..][..image_size];
             // SAFETY: the image is as large as the window says, and so is the row.
-            unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.bounds) };
+            unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.activation) };
             bound.run(row * width, part);
         };
         let shape = self.geometry.shape(inputs[0].shape());

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use samara_kernels::activation::{Activation, Bounds, Gate};
 use samara_kernels::places::{Depthwise as DepthwiseWeights, Shallow};
 use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, SLOTS, Spread};
 use samara_kernels::quantized::{Quantization, Weights as ByteWeights};
-use samara_kernels::rows::{Bounds, Weights};
+use samara_kernels::rows::Weights;
 use tract_core::internal::*;
 
 use crate::convolution::Convolution;
@@ -76,7 +77,7 @@ pub struct Root {
     /// For each column.
     pub factors: Vec<f32>,
     pub summands: Vec<f32>,
-    pub bounds: Bounds,
+    pub activation: Activation,
 }
 
 #[derive(Clone, Debug)]
@@ -177,10 +178,23 @@ impl Step {
 // === What makes an expression cheaper ===
 
 impl Expression {
-    /// How often a term is used, the value counted.
+    /// How often a term is used, the value counted, by steps that are used themselves.
     fn uses(&self, term: Term) -> usize {
-        let used = |step: &Step| step.deed.operands().filter(|used| *used == term).count();
-        self.steps.iter().map(used).sum::<usize>() + usize::from(self.value == term)
+        let mut uses = vec![0; self.steps.len()];
+        let mut of_term = 0;
+        let mut count = |used: Term, uses: &mut [usize]| {
+            of_term += usize::from(used == term);
+            if let Term::Step(index) = used {
+                uses[index] += 1;
+            }
+        };
+        count(self.value, &mut uses);
+        for (index, step) in self.steps.iter().enumerate().rev() {
+            if uses[index] > 0 {
+                step.deed.operands().for_each(|used| count(used, &mut uses));
+            }
+        }
+        of_term
     }
 
     /// The step of a term that nothing else uses.
@@ -191,7 +205,7 @@ impl Expression {
         }
     }
 
-    /// Puts into the root's weights, bias and bounds what can be, and several steps into one.
+    /// Puts into the root's weights, bias and activation what can be, and several steps into one.
     pub fn simplify(&mut self) {
         for index in 0..self.steps.len() {
             self.steps[index].deed = self.simpler(self.steps[index].deed);
@@ -229,7 +243,7 @@ impl Expression {
                         && let Some(Deed::Affine(of, 1.0, summand)) = self.only(inner)
                         && of == x
                     {
-                        return Deed::Gate(x, summand, low, high);
+                        return Deed::Gate(x, Gate { summand, low, high, factor: 1.0, offset: -0.0 });
                     }
                 }
                 match (left, right) {
@@ -248,12 +262,16 @@ impl Expression {
                 match before {
                     // Two summands are not one: a large one that is taken off again rounds.
                     Some(Deed::Affine(of, factor, 0.0)) => Deed::Affine(of, factor, number),
+                    Some(Deed::Gate(of, gate)) if gate.offset == 0.0 => Deed::Gate(of, Gate { offset: number, ..gate }),
                     _ => Deed::Affine(of, 1.0, number),
                 }
             }
             Mul => match before {
                 Some(Deed::Affine(of, factor, 0.0)) if (factor * number).is_normal() => {
                     Deed::Affine(of, factor * number, 0.0)
+                }
+                Some(Deed::Gate(of, gate)) if gate.offset == 0.0 && (gate.factor * number).is_normal() => {
+                    Deed::Gate(of, Gate { factor: gate.factor * number, ..gate })
                 }
                 _ => Deed::Affine(of, number, 0.0),
             },
@@ -324,9 +342,9 @@ impl Expression {
 }
 
 impl Root {
-    /// Takes in a step on the root's result: a factor or a summand, or bounds. Whether it could.
+    /// Takes in a step on the root's result: a factor or a summand, bounds, or a gate. Whether it could.
     fn absorb(&mut self, deed: Deed, reads: &[(Read, Spread)]) -> bool {
-        let unbounded = self.bounds == Bounds::NONE;
+        let plain = self.activation == Activation::NONE;
         let numbers = |term: Term| match term {
             Term::Read(index) => match &reads[index] {
                 (Read::Numbers(numbers), Spread::Columns) => Some(Arc::clone(numbers)),
@@ -335,16 +353,24 @@ impl Root {
             _ => None,
         };
         match deed {
-            Deed::Clamp(Term::Root, low, high) if low <= self.bounds.high && high >= self.bounds.low => {
-                self.bounds = Bounds { low: self.bounds.low.max(low), high: self.bounds.high.min(high) };
+            Deed::Clamp(Term::Root, low, high) => {
+                let Activation::Clip(bounds) = self.activation else { return false };
+                if low > bounds.high || high < bounds.low {
+                    return false;
+                }
+                self.activation = Activation::Clip(Bounds { low: bounds.low.max(low), high: bounds.high.min(high) });
                 true
             }
-            Deed::Affine(Term::Root, factor, summand) if unbounded => {
+            Deed::Gate(Term::Root, gate) if plain && !matches!(self.kind, RootKind::Quantized { .. }) => {
+                self.activation = Activation::Gate(gate);
+                true
+            }
+            Deed::Affine(Term::Root, factor, summand) if plain => {
                 self.factors.iter_mut().for_each(|x| *x *= factor);
                 self.summands.iter_mut().for_each(|x| *x = *x * factor + summand);
                 true
             }
-            Deed::Binary(operation, left, right) if unbounded => {
+            Deed::Binary(operation, left, right) if plain => {
                 let (numbers, left_is_root) = match (left, right) {
                     (Term::Root, other) => (numbers(other), true),
                     (other, Term::Root) => (numbers(other), false),
@@ -398,18 +424,18 @@ impl Root {
         fused: Option<Fused>,
         quantization: Option<Quantization>,
     ) -> Box<dyn TypedOp> {
-        let Root { weights, columns, factors, summands, bounds, .. } = self;
+        let Root { weights, columns, factors, summands, activation, .. } = self;
         let depth = weights.len() / columns;
         let weight = |step: usize, column: usize| weights[step * columns + column] * factors[column];
         let bias = |column: usize| summands[column];
         match self.kind {
             RootKind::Product { rows, columns: axes } => {
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
-                Box::new(Product { weights, rows, columns: axes, bounds, fused })
+                Box::new(Product { weights, rows, columns: axes, activation, fused })
             }
             RootKind::Convolution(geometry) => {
                 if let Some(points) = Points::of(&geometry, shape, depth, weight, bias) {
-                    return Box::new(Winograd { geometry, points: Arc::new(points), bounds, fused });
+                    return Box::new(Winograd { geometry, points: Arc::new(points), activation, fused });
                 }
                 let [rows, length] = geometry.kernel;
                 let size = [rows, depth / rows];
@@ -417,17 +443,18 @@ impl Root {
                     .then(|| Shallow::pack(size, columns, weight, bias))
                     .flatten();
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
-                Box::new(Convolution { geometry, weights, shallow: shallow.map(Arc::new), bounds, fused })
+                Box::new(Convolution { geometry, weights, shallow: shallow.map(Arc::new), activation, fused })
             }
             RootKind::Quantized { over, weights, .. } => {
                 let weight = |step: usize, column: usize| i32::from(weights[step * columns + column]);
                 let weights =
                     ByteWeights::pack(weights.len() / columns, columns, weight, |column| factors[column], bias);
+                let bounds = activation.bounds();
                 Box::new(QuantizedProduct { over, weights: Arc::new(weights), bounds, fused, quantization })
             }
             RootKind::Depthwise(geometry) => {
                 let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));
-                Box::new(Depthwise { geometry, weights, bounds, fused, quantization })
+                Box::new(Depthwise { geometry, weights, activation, fused, quantization })
             }
         }
     }

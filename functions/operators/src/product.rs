@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use samara_kernels::rows::{Bounds, STRIP, Weights, pack};
+use samara_kernels::activation::Activation;
+use samara_kernels::rows::{STRIP, Weights, pack};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -22,7 +23,7 @@ pub struct Product {
     /// The last axes of the result.
     pub columns: TVec<usize>,
     /// The least and the largest result.
-    pub bounds: Bounds,
+    pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,
 }
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Product {
 impl PartialEq for Product {
     fn eq(&self, other: &Product) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
-            && (self.rows, &self.columns, self.bounds) == (other.rows, &other.columns, other.bounds)
+            && (self.rows, &self.columns, self.activation) == (other.rows, &other.columns, other.activation)
             && self.fused == other.fused
     }
 }
@@ -99,7 +100,7 @@ impl EvalOp for Product {
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let matrix = Matrix { numbers: from, depth };
-        multiply(&matrix, &self.weights, self.bounds, &bound, 0, plain.as_slice_mut::<f32>()?);
+        multiply(&matrix, &self.weights, self.activation, &bound, 0, plain.as_slice_mut::<f32>()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use samara_kernels::activation::Bounds;
 use samara_kernels::places::Window;
 use samara_kernels::quantized::{self, Kind, Quantization, STRIP, Strips, Target, Weights, dequantize, quantize};
-use samara_kernels::rows::Bounds;
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};

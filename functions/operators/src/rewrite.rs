@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use samara_kernels::activation::{Activation, Gate};
 use samara_kernels::program::{Binary, Spread, Unary};
 use samara_kernels::quantized::Quantization;
 use tract_core::internal::*;

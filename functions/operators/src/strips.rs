@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use samara_kernels::F32x4;
-use samara_kernels::rows::{Bounds, STRIP, Target, Weights};
+use samara_kernels::activation::Activation;
+use samara_kernels::rows::{STRIP, Target, Weights};
 
 use crate::fused::Bound;
 
@@ -24,12 +25,12 @@ pub unsafe trait Rows {
     fn row(&self, row: usize) -> Cow<'_, [f32]>;
 }
 
-/// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, within bounds
+/// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, with an activation
 /// and with the arithmetic done, for which the first of them is the row `from_row`.
 pub fn multiply(
     rows: &impl Rows,
     weights: &Weights,
-    bounds: Bounds,
+    activation: Activation,
     bound: &Bound<'_>,
     from_row: usize,
     to: &mut [f32],
@@ -50,7 +51,7 @@ pub fn multiply(
             let row = rows.row(first);
             assert_eq!(row.len(), depth, "a row has a number for each step");
             // SAFETY: there are as many numbers, and there is as much room.
-            unsafe { weights.multiply_one(row.as_ptr(), part.as_mut_ptr(), bounds) };
+            unsafe { weights.multiply_one(row.as_ptr(), part.as_mut_ptr(), activation) };
         } else {
             for (strip, to) in (first..first + some).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
                 // SAFETY: there are as many rows, and a strip has a vector for each step.
@@ -60,7 +61,7 @@ pub fn multiply(
             // SAFETY: so many strips have been packed, each to its end, and there is as much room.
             unsafe {
                 let packed = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.room_for(some));
-                weights.multiply(some, packed, target, bounds);
+                weights.multiply(some, packed, target, activation);
             }
         }
         bound.run(from_row + first, part);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use samara_kernels::F32x4;
-use samara_kernels::rows::{Bounds, STRIP, Target, Weights, pack};
+use samara_kernels::activation::Activation;
+use samara_kernels::rows::{STRIP, Target, Weights, pack};
 use samara_kernels::winograd::{Filtering, Matrices, RESULTS, multiply as matrix};
 use tract_core::internal::*;
 
@@ -32,7 +33,7 @@ pub struct Winograd {
     /// The weights.
     pub points: Arc<Points>,
     /// The least and the largest result.
-    pub bounds: Bounds,
+    pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,
 }
@@ -91,7 +92,7 @@ impl std::fmt::Debug for Winograd {
 impl PartialEq for Winograd {
     fn eq(&self, other: &Winograd) -> bool {
         Arc::ptr_eq(&self.points, &other.points)
-            && (&self.geometry, self.bounds, &self.fused) == (&other.geometry, other.bounds, &other.fused)
+            && (&self.geometry, self.activation, &self.fused) == (&other.geometry, other.activation, &other.fused)
     }
 }
 
@@ -221,11 +222,12 @@ impl Winograd {
                 }
                 let target = Target { to: products[point * room * columns..].as_mut_ptr(), stride: columns };
                 // SAFETY: there are as many strips, and as much room.
-                unsafe { weights.multiply(tiles, &strips, target, Bounds::NONE) };
+                unsafe { weights.multiply(tiles, &strips, target, Activation::NONE) };
             }
             let first_row = item * height + first;
             let part = &mut to[first_row * width * columns..][..(last - first) * width * columns];
-            let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
+            let bounds = self.activation.bounds();
+            let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
             for (row, part) in part.chunks_exact_mut(width * columns).enumerate() {
                 for (tile, part) in part.chunks_mut(RESULTS * columns).enumerate() {
                     let at = (row * in_row + tile) * columns;
@@ -245,6 +247,7 @@ impl Winograd {
                     }
                 }
             }
+            self.activation.finish(part);
             bound.run(first_row * width, part);
         }
         Ok(tvec!(output.into_tvalue()))

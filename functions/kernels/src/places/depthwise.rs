@@ -1,7 +1,7 @@
 //! Depthwise convolutions: each channel has a filter of its own.
 
 use super::{Inside, Window};
-use crate::rows::Bounds;
+use crate::activation::{Activation, Vectors};
 use crate::vector::F32x4;
 
 /// Places that are computed side by side, in a row that has as many. Many images have a multiple of seven places in a row; for
@@ -42,7 +42,7 @@ struct Taps {
     outside: usize,
     /// And how many then are inside of it.
     inside: usize,
-    bounds: Bounds,
+    activation: Vectors,
 }
 
 impl Depthwise {
@@ -85,8 +85,9 @@ impl Depthwise {
     ///
     /// The window's image is at `image`, and has as many channels; there is room for the row at `to`; the weights are of as
     /// many steps as the window has.
-    pub unsafe fn row(&self, window: &Window, row: usize, image: *const f32, to: *mut f32, bounds: Bounds) {
+    pub unsafe fn row(&self, window: &Window, row: usize, image: *const f32, to: *mut f32, activation: Activation) {
         let channels = self.channels;
+        let vectors = Vectors::of(activation);
         let padded = channels.div_ceil(4) * 4;
         let vertical = window.inside(0, row);
         let interior = window.interior(1);
@@ -123,7 +124,7 @@ impl Depthwise {
                     size: [vertical.end - vertical.first, horizontal.end - horizontal.first],
                     outside,
                     inside: (width + window.before[1] - place * window.stride[1] - outside).min(width),
-                    bounds,
+                    activation: vectors,
                 }
             };
             // SAFETY: as the caller says; what is read is inside of the image.
@@ -145,9 +146,11 @@ impl Depthwise {
                     }
                     let horizontal = window.inside(1, place);
                     place += 1;
+                    let some = if count > 0 { 4 * count } else { channels - first };
                     if vertical.first == vertical.end || horizontal.first == horizontal.end {
-                        for index in 0..(channels - first).min(if count > 0 { 4 * count } else { 3 }) {
-                            *to.add(index) = bounds.clip(*bias.add(index));
+                        for index in (0..some).step_by(4) {
+                            let left = some.min(index + 4) - index;
+                            vectors.write(F32x4::load(bias.add(index)), to.add(index), left);
                         }
                         continue;
                     }
@@ -265,9 +268,15 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                 rows!(0 1 2 3 4);
                 break;
             }
-            let (low, high) = (F32x4::splat((*taps).bounds.low), F32x4::splat((*taps).bounds.high));
-            for (place, sum) in sums.into_iter().enumerate() {
-                sum.at_least(low).at_most(high).store(to.add(place * channels + 4 * index));
+            let vectors = &raw const (*taps).activation;
+            if (*vectors).gated {
+                for (place, sum) in sums.into_iter().enumerate() {
+                    Vectors::gate(vectors, sum).store(to.add(place * channels + 4 * index));
+                }
+            } else {
+                for (place, sum) in sums.into_iter().enumerate() {
+                    Vectors::clip(vectors, sum).store(to.add(place * channels + 4 * index));
+                }
             }
         }
     }
@@ -309,9 +318,8 @@ unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
             row = row.wrapping_add(taps.below);
             weights_row = weights_row.wrapping_add(taps.weights_below);
         }
-        let (low, high) = (F32x4::splat(taps.bounds.low), F32x4::splat(taps.bounds.high));
         for (index, sum) in sums.into_iter().enumerate() {
-            sum.at_least(low).at_most(high).store(to.add(4 * index));
+            taps.activation.write(sum, to.add(4 * index), 4);
         }
     }
 }
@@ -328,7 +336,7 @@ unsafe fn rest(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
                     sum += at * *taps.weights.add(y * taps.weights_below + x * taps.weights_beside + channel);
                 }
             }
-            *to.add(channel) = taps.bounds.clip(sum);
+            taps.activation.write(F32x4::splat(sum), to.add(channel), 1);
         }
     }
 }

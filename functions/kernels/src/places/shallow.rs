@@ -2,7 +2,7 @@
 //! longer than to multiply them.
 
 use super::Window;
-use crate::rows::Bounds;
+use crate::activation::Bounds;
 use crate::vector::F32x4;
 
 /// Channels of the result that are computed at a time.

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::activation::Bounds;
+use crate::activation::tests::activations;
 use crate::numbers::numbers;
-use crate::rows::Bounds;
 
 /// Windows of any size, that may go beyond the image on all sides, and be all outside of it.
 fn windows() -> impl Strategy<Value = Window> {
@@ -53,22 +54,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn each_channel_has_its_own_filter(window in windows(), channels in 1..22_usize, seed in 0..1000_u32) {
+    fn each_channel_has_its_own_filter(
+        window in windows(), channels in 1..22_usize, seed in 0..1000_u32, activation in activations(),
+    ) {
         let steps = window.kernel[0] * window.kernel[1];
         let image = numbers(seed, window.input[0] * window.input[1] * channels);
         let (weights, bias) = (numbers(seed + 1, steps * channels), numbers(seed + 2, channels));
-        let bounds = Bounds { low: -0.5, high: 1.5 };
         let depthwise =
             Depthwise::pack(steps, channels, |step, channel| weights[step * channels + channel], |channel| bias[channel]);
         for row in 0..window.output[0] {
             let mut to = vec![f32::NAN; window.output[1] * channels];
             // SAFETY: the image and the row are as large as the window says.
-            unsafe { depthwise.row(&window, row, image.as_ptr(), to.as_mut_ptr(), bounds) };
+            unsafe { depthwise.row(&window, row, image.as_ptr(), to.as_mut_ptr(), activation) };
             for (index, got) in to.into_iter().enumerate() {
                 let (place, channel) = (index / channels, index % channels);
                 let products = inside(&window, channels, &image, [row, place], channel).into_iter();
                 let products = products.map(|(step, x)| x * f64::from(weights[step * channels + channel]));
-                let expected = (f64::from(bias[channel]) + products.sum::<f64>()).clamp(-0.5, 1.5);
+                let expected = activation.plain(f64::from(bias[channel]) + products.sum::<f64>());
                 prop_assert!((f64::from(got) - expected).abs() < 1e-5, "{got} {expected} at {row}, {place} of {window:?}");
             }
         }

@@ -94,15 +94,17 @@ proptest! {
                 }
             }
         }
-        let gate = vec![
+        let gate = Gate { summand: 3.0, low: 0.0, high: 6.0, factor: 0.5, offset: number };
+        let instructions = vec![
             instruction(Operation::Affine(x, 2.0, number), 3),
-            instruction(Operation::Gate(Operand::Slot(3), 3.0, 0.0, 6.0), 1),
+            instruction(Operation::Gate(Operand::Slot(3), gate), 1),
             instruction(Operation::Clamp(Operand::Slot(1), -0.25, 4.0), 3),
             instruction(Operation::Binary(Binary::Sub, Operand::Slot(3), x), 3),
         ];
-        for (x, got) in numbers.iter().zip(run(gate, rows, columns, sources)) {
+        for (x, got) in numbers.iter().zip(run(instructions, rows, columns, sources)) {
             let inner = 2.0 * x + number;
-            prop_assert!(near(got, (inner * (inner + 3.0).clamp(0.0, 6.0)).clamp(-0.25, 4.0) - x), "{got} of {x}");
+            let gated = inner * (inner + 3.0).clamp(0.0, 6.0) * 0.5 + number;
+            prop_assert!(near(got, gated.clamp(-0.25, 4.0) - x), "{got} of {x}");
         }
     }
 }

@@ -1,12 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::activation::Bounds;
+use crate::activation::tests::activations;
 use crate::numbers::numbers;
 
 /// What the product of a row and a column is, and its bias, in 64 bits.
-fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, bounds: Bounds) -> f64 {
+fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, activation: Activation) -> f64 {
     let sum: f64 = row.iter().enumerate().map(|(step, x)| f64::from(*x) * f64::from(weight(step))).sum();
-    (sum + f64::from(bias)).clamp(bounds.low.into(), bounds.high.into())
+    activation.plain(sum + f64::from(bias))
 }
 
 fn packed(rows: &[f32], depth: usize) -> Vec<F32x4> {
@@ -24,24 +26,24 @@ proptest! {
     #[test]
     fn a_product_is_that_of_rows_and_columns(
         rows in 1..11_usize, depth in 1..70_usize, columns in 1..27_usize, gap in 0..3_usize, seed in 0..1000_u32,
+        activation in activations(),
     ) {
         let (weights, bias) = (numbers(seed, depth * columns), numbers(seed + 1, columns));
         let from = numbers(seed + 2, rows * depth);
-        let bounds = Bounds { low: -0.75, high: 1.25 };
         let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);
         let stride = columns + gap;
         let mut to = vec![f32::NAN; rows * stride];
         let mut one = vec![f32::NAN; columns + 1];
         // SAFETY: there is as much room.
         unsafe {
-            product.multiply(rows, &packed(&from, depth), Target { to: to.as_mut_ptr(), stride }, bounds);
-            product.multiply_one(from.as_ptr(), one.as_mut_ptr(), bounds);
+            product.multiply(rows, &packed(&from, depth), Target { to: to.as_mut_ptr(), stride }, activation);
+            product.multiply_one(from.as_ptr(), one.as_mut_ptr(), activation);
         }
         for (row, to) in to.chunks_exact(stride).enumerate() {
             prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
             for (column, got) in to[..columns].iter().enumerate() {
                 let weight = |step: usize| weights[step * columns + column];
-                let expected = plain(&from[row * depth..][..depth], weight, bias[column], bounds);
+                let expected = plain(&from[row * depth..][..depth], weight, bias[column], activation);
                 prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
                 if row == 0 {
                     prop_assert!((f64::from(one[column]) - expected).abs() < 1e-5 * depth as f64);
@@ -65,11 +67,11 @@ proptest! {
             // SAFETY: there are as many weights, and as much room.
             unsafe {
                 product.fill(weights.as_ptr(), step_stride, column_stride);
-                product.multiply_one(row.as_ptr(), to.as_mut_ptr(), Bounds::NONE);
+                product.multiply_one(row.as_ptr(), to.as_mut_ptr(), Activation::NONE);
             }
             for (column, got) in to.into_iter().enumerate() {
                 let weight = |step: usize| weights[step * step_stride + column * column_stride];
-                let expected = plain(&row, weight, 0.0, Bounds::NONE);
+                let expected = plain(&row, weight, 0.0, Activation::NONE);
                 prop_assert!((f64::from(got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
             }
         }
@@ -81,6 +83,6 @@ fn what_is_no_number_stays_so() {
     let product = Weights::pack(1, 1, |_, _| f32::NAN, |_| 0.0);
     let mut to = [0.0];
     // SAFETY: there is room for one number.
-    unsafe { product.multiply_one([1.0].as_ptr(), to.as_mut_ptr(), Bounds { low: 0.0, high: 6.0 }) };
-    assert!(to[0].is_nan() && Bounds { low: 0.0, high: 6.0 }.clip(f32::NAN).is_nan());
+    unsafe { product.multiply_one([1.0].as_ptr(), to.as_mut_ptr(), Activation::Clip(Bounds { low: 0.0, high: 6.0 })) };
+    assert!(to[0].is_nan());
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use samara_kernels::activation::{Activation, Bounds};
 use samara_kernels::places::Depthwise as DepthwiseWeights;
 use samara_kernels::program::{Binary, Instruction, Operand, Operation, Program, Spread};
-use samara_kernels::rows::{Bounds, Weights};
+use samara_kernels::rows::Weights;
 use tract_core::ops::cnn::PaddingSpec;
 
 use super::*;
@@ -31,8 +32,8 @@ fn residual() -> Fused {
 
 fn product(depth: usize, columns: usize, fused: Option<Fused>) -> Product {
     let weights = Weights::pack(depth, columns, |step, column| number(step * columns + column), number);
-    let bounds = Bounds { low: -20.0, high: 20.0 };
-    Product { weights: Arc::new(weights), rows: 3, columns: tvec!(columns), bounds, fused }
+    let activation = Activation::Clip(Bounds { low: -20.0, high: 20.0 });
+    Product { weights: Arc::new(weights), rows: 3, columns: tvec!(columns), activation, fused }
 }
 
 fn eval(op: &dyn EvalOp, inputs: &[&Tensor]) -> Tensor {
@@ -72,7 +73,7 @@ proptest! {
         let depthwise = Depthwise {
             geometry,
             weights: Arc::new(weights),
-            bounds: Bounds { low: -90.0, high: 90.0 },
+            activation: Activation::Clip(Bounds { low: -90.0, high: 90.0 }),
             fused: arithmetic(1),
             quantization: None,
         };

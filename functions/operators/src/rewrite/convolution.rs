@@ -102,7 +102,7 @@ impl Rewriter<'_> {
             columns: to,
             factors: vec![1.0; to],
             summands,
-            bounds: samara_kernels::rows::Bounds::NONE,
+            activation: Activation::NONE,
         };
         let shape = self.shape(output, &result)?;
         self.pend(output, Expression::root(result, shape, root))?;

@@ -109,7 +109,7 @@ impl Rewriter<'_> {
             columns: count,
             factors: vec![1.0; count],
             summands: vec![0.0; count],
-            bounds: samara_kernels::rows::Bounds::NONE,
+            activation: Activation::NONE,
         };
         self.pend(output, Expression::root(result, shape, root))?;
         Ok(true)

@@ -74,10 +74,8 @@ impl Rewriter<'_> {
         match deeds {
             Deeds::One(operation) => expression.push(output, Deed::Unary(operation, expression.value)),
             Deeds::HardSwish => {
-                // Steps are known by their outlets, of which there are none for the one in between.
-                let between = OutletId::new(output.node, usize::MAX);
-                expression.push(between, Deed::Gate(expression.value, 3.0, 0.0, 6.0));
-                expression.push(output, Deed::Affine(expression.value, 1.0 / 6.0, 0.0));
+                let gate = Gate { summand: 3.0, low: 0.0, high: 6.0, factor: 1.0 / 6.0, offset: -0.0 };
+                expression.push(output, Deed::Gate(expression.value, gate));
             }
         }
         self.pend(output, expression)?;

@@ -239,7 +239,7 @@ impl Rewriter<'_> {
             columns: weights.scales.len(),
             factors: weights.scales.iter().map(|of_column| of_column * scale).collect(),
             summands,
-            bounds: samara_kernels::rows::Bounds::NONE,
+            activation: Activation::NONE,
         })
     }
 }
