@@ -87,7 +87,6 @@ impl Depthwise {
     /// many steps as the window has.
     pub unsafe fn row(&self, window: &Window, row: usize, image: *const f32, to: *mut f32, activation: Activation) {
         let channels = self.channels;
-        let vectors = Vectors::of(activation);
         let padded = channels.div_ceil(4) * 4;
         let vertical = window.inside(0, row);
         let interior = window.interior(1);
@@ -102,30 +101,36 @@ impl Depthwise {
             _ => None,
         };
         let kernel = kernel.filter(|_| vertical.first < vertical.end);
+        let y = (row * window.stride[0] + vertical.first * window.dilation[0]).saturating_sub(window.before[0]);
+        let mut taps = Taps {
+            from: image,
+            below: window.dilation[0] * width * channels,
+            beside: window.dilation[1] * channels,
+            weights: self.weights.as_ptr().cast(),
+            weights_below: window.kernel[1] * padded,
+            weights_beside: padded,
+            size: [vertical.end - vertical.first, 0],
+            outside: 0,
+            inside: 0,
+            activation: Vectors::of(activation),
+        };
         let mut vector = 0;
         while 4 * vector < channels {
             let count = (whole - vector).min(VECTORS);
             let first = 4 * vector;
-            let taps = |place: usize, horizontal: Inside| {
-                let y = row * window.stride[0] + vertical.first * window.dilation[0] - window.before[0];
+            let line = image.wrapping_add(y * width * channels + first);
+            let weights =
+                self.weights.as_ptr().cast::<f32>().wrapping_add(vertical.first * window.kernel[1] * padded + first);
+            // Has the taps at a place, of which so many steps are inside of the image.
+            let aim = |taps: &mut Taps, place: usize, horizontal: Inside| {
+                let begin = place * window.stride[1];
                 // Before the image, where a window begins there.
-                let x =
-                    (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
-                let step = vertical.first * window.kernel[1] + horizontal.first;
-                let weights: *const f32 = self.weights.as_ptr().cast();
-                let outside = window.before[1].saturating_sub(place * window.stride[1]);
-                Taps {
-                    from: image.wrapping_add((y * width).wrapping_add(x).wrapping_mul(channels).wrapping_add(first)),
-                    below: window.dilation[0] * width * channels,
-                    beside: window.dilation[1] * channels,
-                    weights: weights.wrapping_add(step * padded + first),
-                    weights_below: window.kernel[1] * padded,
-                    weights_beside: padded,
-                    size: [vertical.end - vertical.first, horizontal.end - horizontal.first],
-                    outside,
-                    inside: (width + window.before[1] - place * window.stride[1] - outside).min(width),
-                    activation: vectors,
-                }
+                let x = (begin + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
+                taps.from = line.wrapping_add(x.wrapping_mul(channels));
+                taps.weights = weights.wrapping_add(horizontal.first * padded);
+                taps.size[1] = horizontal.end - horizontal.first;
+                taps.outside = window.before[1].saturating_sub(begin);
+                taps.inside = (width + window.before[1] - begin - taps.outside).min(width);
             };
             // SAFETY: as the caller says; what is read is inside of the image.
             unsafe {
@@ -136,13 +141,15 @@ impl Depthwise {
                     if let Some(kernel) = kernel.filter(|_| count > 0) {
                         // The last ones may have been computed in part before.
                         let at = place.min(places - kernel.places);
-                        let to = to.sub((place - at) * channels);
                         let is_inner = at >= interior.start && at + kernel.places <= interior.end;
-                        let taps = taps(at, Inside { first: 0, end: window.kernel[1] });
+                        aim(&mut taps, at, Inside { first: 0, end: window.kernel[1] });
                         let run = if is_inner { kernel.inner } else { kernel.edge };
-                        run(&taps, count, channels, bias, to);
-                        place += kernel.places;
-                        continue;
+                        let beyond = kernel.columns.saturating_sub(taps.outside + taps.inside);
+                        if is_inner || taps.outside.max(beyond) <= window.kernel[1] / 2 {
+                            run(&taps, count, channels, bias, to.sub((place - at) * channels));
+                            place += kernel.places;
+                            continue;
+                        }
                     }
                     let horizontal = window.inside(1, place);
                     place += 1;
@@ -150,11 +157,11 @@ impl Depthwise {
                     if vertical.first == vertical.end || horizontal.first == horizontal.end {
                         for index in (0..some).step_by(4) {
                             let left = some.min(index + 4) - index;
-                            vectors.write(F32x4::load(bias.add(index)), to.add(index), left);
+                            taps.activation.write(F32x4::load(bias.add(index)), to.add(index), left);
                         }
                         continue;
                     }
-                    let taps = taps(place - 1, horizontal);
+                    aim(&mut taps, place - 1, horizontal);
                     match count {
                         VECTORS => one::<VECTORS>(&taps, bias, to),
                         0 => rest(&taps, channels - first, bias, to),
@@ -179,9 +186,11 @@ type SideBySide = unsafe fn(*const Taps, usize, usize, *const f32, *mut f32);
 struct Together {
     /// At how many.
     places: usize,
-    /// Where all of it is inside of the image at all of them.
+    /// How many columns of the image they need.
+    columns: usize,
+    /// Where all of these are inside of the image.
     inner: SideBySide,
-    /// Elsewhere.
+    /// Where so many may not be on either side as half a window has.
     edge: SideBySide,
 }
 
@@ -192,10 +201,11 @@ impl Together {
             0..NARROW => None,
             NARROW..WIDE => {
                 let edge = side_by_side::<W, S, NARROW, true>;
-                Some(Together { places: NARROW, inner: edge, edge })
+                Some(Together { places: NARROW, columns: (NARROW - 1) * S + W, inner: edge, edge })
             }
             _ => Some(Together {
                 places: WIDE,
+                columns: (WIDE - 1) * S + W,
                 inner: side_by_side::<W, S, WIDE, false>,
                 edge: side_by_side::<W, S, WIDE, true>,
             }),
@@ -234,7 +244,8 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                 ($factors:ident: $($column:literal)*) => {$(
                     if $column < const { (P - 1) * S + W } {
                         let x_at = from.wrapping_add($column * channels);
-                        let inside = !EDGE || ($column as usize).wrapping_sub((*taps).outside) < (*taps).inside;
+                        let may_be_outside = EDGE && !const { W / 2..(P - 1) * S + W - W / 2 }.contains(&$column);
+                        let inside = !may_be_outside || ($column as usize).wrapping_sub((*taps).outside) < (*taps).inside;
                         let x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
                         for (tap, factor) in $factors.into_iter().enumerate() {
                             if $column >= tap && ($column - tap) % S == 0 && ($column - tap) / S < P {
