@@ -245,14 +245,23 @@ pub unsafe fn pack(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
 /// The same with the numbers of a step `APART` from those of the next.
 #[inline(always)]
 unsafe fn pack_apart<const APART: usize>(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
-    let whole = length / 4 * 4;
     // SAFETY: as the caller says.
     unsafe {
-        for step in (0..whole).step_by(4) {
+        let four = |step: usize| {
             let columns = F32x4::transpose(rows.map(|row| F32x4::load(row.add(step))));
             for (index, column) in columns.into_iter().enumerate() {
                 column.store(strip.add((step + index) * APART));
             }
+        };
+        let whole = length / 4 * 4;
+        let mut step = 0;
+        while step + 8 <= whole {
+            four(step);
+            four(step + 4);
+            step += 8;
+        }
+        if step < whole {
+            four(step);
         }
         for step in whole..length {
             for (index, row) in rows.into_iter().enumerate() {

@@ -81,6 +81,28 @@ unsafe impl Rows for Images<'_> {
         let (channels, size) = (self.channels, output[0] * output[1]);
         let (mut item, place) = (first / size, first % size);
         let (mut y, mut x) = (place / output[1], place % output[1]);
+        let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis]);
+        // Four windows beside each other in one row of the result, all of which are inside of the image.
+        let (top, left) = ((y * stride[0]).wrapping_sub(before[0]), (x * stride[1]).wrapping_sub(before[1]));
+        if first + STRIP <= last + 1
+            && x + STRIP <= output[1]
+            && top < input[0].saturating_sub(reach[0])
+            && left < input[1].saturating_sub(reach[1] + (STRIP - 1) * stride[1])
+            && (dilation[1] == 1 || kernel[1] == 1)
+            && (channels > 1 || stride[1] > 1)
+        {
+            let at = ((item * input[0] + top) * input[1] + left) * channels;
+            for row in 0..kernel[0] {
+                let at = at + row * dilation[0] * input[1] * channels;
+                // SAFETY: all four windows are inside of the image, and there is room for this part of them.
+                unsafe {
+                    let from = self.numbers.as_ptr().add(at);
+                    let rows = std::array::from_fn(|index| from.add(index * stride[1] * channels));
+                    pack(rows, kernel[1] * channels, strip.add(row * kernel[1] * channels * STRIP));
+                }
+            }
+            return;
+        }
         let places: [_; STRIP] = std::array::from_fn(|index| {
             let place = (item * input[0] * input[1] * channels, y * stride[0], x * stride[1]);
             if first + index < last {
@@ -94,8 +116,7 @@ unsafe impl Rows for Images<'_> {
             }
             place
         });
-        let reach = (kernel[1] - 1) * dilation[1];
-        let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach < input[1] + before[1]);
+        let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach[1] < input[1] + before[1]);
         let [one, .., other] = places;
         let in_one_row = first + STRIP <= last + 1 && one.1 == other.1 && one.0 == other.0;
         if channels == 1 && stride[1] == 1 && interior && in_one_row {
@@ -116,20 +137,6 @@ unsafe impl Rows for Images<'_> {
             return;
         }
         let beside = interior && (dilation[1] == 1 || kernel[1] == 1);
-        let all_inside = one.1 >= before[0] && one.1 + (kernel[0] - 1) * dilation[0] < input[0] + before[0];
-        if beside && in_one_row && all_inside {
-            let at = one.0 + ((one.1 - before[0]) * input[1] + one.2 - before[1]) * channels;
-            for row in 0..kernel[0] {
-                let at = at + row * dilation[0] * input[1] * channels;
-                // SAFETY: all four windows are inside of the image, and there is room for this part of them.
-                unsafe {
-                    let from = self.numbers.as_ptr().add(at);
-                    let rows = std::array::from_fn(|index| from.add(index * stride[1] * channels));
-                    pack(rows, kernel[1] * channels, strip.add(row * kernel[1] * channels * STRIP));
-                }
-            }
-            return;
-        }
         let (steps, length) = if beside { (1, kernel[1] * channels) } else { (kernel[1], channels) };
         for row in 0..kernel[0] {
             for step in 0..steps {
