@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use samara_arena::Plan;
+use samara_kernels::registers;
 use samara_model::{Exchange, Model};
 use samara_protocol::ModelMetadata;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ struct Declaration {
     per_item: bool,
     /// A shape for each input with which the plan is run once before the snapshot.
     sample: Vec<Vec<usize>>,
+    /// How many vector registers the processors have that it will run on.
+    vector_registers: usize,
 }
 
 /// What the engine tells about the loaded model: the reply of [`samara_load`], in JSON.
@@ -104,7 +107,9 @@ impl Loader {
 
     /// Builds the plan of the graph whose parts have come.
     fn load(&mut self) -> TractResult<Report> {
-        let declaration: Declaration = serde_json::from_slice(&self.exchange.take())?;
+        let Declaration { model: metadata, labels, per_item, sample, vector_registers } =
+            serde_json::from_slice(&self.exchange.take())?;
+        registers::set(vector_registers);
         let text = self.graph.take().context("the part graph.nnef has not come")?;
         let mut tensors = HashMap::new();
         let mut resources = HashMap::new();
@@ -132,7 +137,6 @@ impl Loader {
         let model = samara_operators::rewrite(model.into_decluttered()?)?;
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
-        let Declaration { model: metadata, labels, per_item, sample } = declaration;
         let graph = Graph::new(&metadata, plan, per_item)?;
         let sample = Sample::new(&metadata, &sample);
         let trace = graph.rehearse(&metadata, &sample)?;

@@ -16,6 +16,7 @@ pub mod places;
 mod product;
 pub mod program;
 pub mod quantized;
+pub mod registers;
 pub mod rows;
 mod tile;
 mod vector;

@@ -187,7 +187,8 @@ unsafe fn multiply_part<const R: usize>(
     sums: &mut MaybeUninit<[Row; ROWS]>,
 ) {
     // SAFETY: as the caller says.
-    sums.write(unsafe { multiply::<R, COLUMNS, TIGHT>(depth, left, right, ZERO) });
+    let [tile] = unsafe { multiply::<1, R, COLUMNS, TIGHT>(depth, left, right, 0, [ZERO]) };
+    sums.write(tile);
 }
 
 #[inline(always)]

@@ -7,7 +7,8 @@
 use std::mem::MaybeUninit;
 
 use crate::activation::{Activation, Vectors};
-use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, multiply};
+use crate::registers;
+use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::vector::F32x4;
 
 /// Columns of a block.
@@ -165,7 +166,11 @@ impl Weights {
             unsafe {
                 let to = Target { to: target.to.add(block * BLOCK), ..target };
                 let done = if block < whole { rows / STRIP } else { 0 };
-                panel.tiles(done, strips, to);
+                if !registers::are_many() || block >= whole / 2 * 2 {
+                    panel.tiles(done, strips, to);
+                } else if block % 2 == 0 {
+                    panel.wide_tiles(done, strips, to);
+                }
                 if rows % STRIP == 1 && block < whole {
                     // A row that no strip is full of: by two blocks at once, while their weights are in the cache.
                     let (row, last) = (strips.add((rows - 1) * self.depth), rows - 1);
@@ -271,14 +276,25 @@ unsafe fn pack_apart<const APART: usize>(rows: [*const f32; STRIP], length: usiz
     }
 }
 
-/// The sums of a tile.
-type Sums = [[F32x4; VECTORS]; STRIP];
-
 /// What a tile has registers for, and nothing else: with more in the same function, Cranelift spills.
 #[inline(never)]
 unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
-    unsafe { sums.write(multiply::<STRIP, BLOCK, LOOSE>(depth, strip, (*panel).weights, Panel::start(panel))) };
+    unsafe {
+        let [tile] = multiply::<1, STRIP, BLOCK, LOOSE>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        sums.write(tile);
+    }
+}
+
+/// The same of two blocks, beside each other, for processors of 32 registers.
+#[inline(never)]
+unsafe fn wide_product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let (weights, beside) = ((*panel).weights, BLOCK * depth);
+        let tiles = multiply::<2, STRIP, BLOCK, TIGHT>(depth, strip, weights, beside, Panel::start(panel));
+        sums.cast::<[Sums; 2]>().write(tiles);
+    }
 }
 
 /// Two tiles of at most [`SHORT`] steps, as a call by itself would weigh as much as some of them.
@@ -286,9 +302,11 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
 unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
     unsafe {
-        sums.write(multiply::<STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, Panel::start(panel)));
+        let [tile] = multiply::<1, STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        sums.write(tile);
         let (strip, sums) = (strip.add(STRIP * depth), sums.add(1));
-        sums.write(multiply::<STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, Panel::start(panel)));
+        let [tile] = multiply::<1, STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        sums.write(tile);
     }
 }
 
@@ -301,12 +319,14 @@ struct Panel {
 }
 
 impl Panel {
-    /// What the sums of a row begin with. The panel is behind a pointer, as what is read through a reference would be kept in
-    /// registers.
+    /// What the sums of a row begin with, in so many blocks. The panel is behind a pointer, as what is read through a reference
+    /// would be kept in registers.
     #[inline(always)]
-    unsafe fn start(panel: *const Panel) -> [F32x4; VECTORS] {
-        // SAFETY: as the caller says.
-        unsafe { [F32x4::load((*panel).bias), F32x4::load((*panel).bias.add(4))] }
+    unsafe fn start<const BLOCKS: usize>(panel: *const Panel) -> [[F32x4; VECTORS]; BLOCKS] {
+        std::array::from_fn(|block| {
+            // SAFETY: as the caller says.
+            std::array::from_fn(|index| unsafe { F32x4::load((*panel).bias.add(block * BLOCK + 4 * index)) })
+        })
     }
 
     /// One tile for each of so many strips.
@@ -331,6 +351,23 @@ impl Panel {
                 strip = strip.add(some * STRIP * self.depth);
             }
             count -= some;
+        }
+    }
+
+    /// Two tiles for each of so many strips, with the next block.
+    unsafe fn wide_tiles(&self, count: usize, mut strip: *const f32, target: Target) {
+        let mut to = target.to;
+        let mut room = MaybeUninit::<[Sums; 2]>::uninit();
+        let sums: *mut Sums = room.as_mut_ptr().cast();
+        for _ in 0..count {
+            // SAFETY: as the caller says; the sums are written before they are read.
+            unsafe {
+                wide_product(self.depth, strip, self, sums);
+                write(sums, &self.activation, to, target.stride);
+                write(sums.add(1), &self.activation, to.wrapping_add(BLOCK), target.stride);
+                strip = strip.add(STRIP * self.depth);
+            }
+            to = to.wrapping_add(STRIP * target.stride);
         }
     }
 

@@ -20,10 +20,15 @@ pub const TIGHT: usize = 32;
 /// Many steps between two turns of a loop, for what is to be fast.
 pub const LOOSE: usize = 96;
 
+/// Rows of a tile of the product of two panels, and the vectors of each.
+pub type Sums = [[F32x4; VECTORS]; ROWS];
+
 /// A tile of the product of two panels: for each of `depth` steps [`ROWS`] numbers at `left` and [`VECTORS`] vectors at
 /// `right`, with `LEFT` and `RIGHT` numbers from one step to the next. Each of its rows is added to `start`.
 ///
-/// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. The rest of how
+/// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. Processors of
+/// 32 registers have room for two such tiles, one beside the other, so that those with four multipliers have enough to do, and
+/// a factor is used more often: `TILES` of them, whose numbers at `right` are `beside` apart. The rest of how
 /// it is written is for Cranelift too. Where a loop turns, all vectors are saved, since the host may be called there; so
 /// the steps are unrolled: `STEPS` of them, one of the constants above, are between two turns. What has no side effects is
 /// computed as late as possible; so after each step the loop may be left, for which all sums must be there: otherwise the
@@ -31,22 +36,25 @@ pub const LOOSE: usize = 96;
 ///
 /// # Safety
 ///
-/// `depth` is not 0, and at most [`SHORT`] if `STEPS` is [`STRAIGHT`]. Of each step, there are four numbers at `left` and eight
-/// at `right`.
+/// `depth` is not 0, and at most [`SHORT`] if `STEPS` is [`STRAIGHT`]. Of each step, there are four numbers at `left`, and
+/// eight at `right` for each tile.
 #[inline(always)]
-pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const STEPS: usize>(
+pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize, const STEPS: usize>(
     depth: usize,
     mut left: *const f32,
     mut right: *const f32,
-    start: [F32x4; VECTORS],
-) -> [[F32x4; VECTORS]; ROWS] {
-    let mut sums = [start; ROWS];
+    beside: usize,
+    start: [[F32x4; VECTORS]; TILES],
+) -> [Sums; TILES] {
+    let mut sums = start.map(|start| [start; ROWS]);
     let mut remaining = depth;
     macro_rules! row {
         ($row:literal, $factors:ident, $vectors:ident) => {
             let factor = $factors.lane::<$row>();
-            for (sum, vector) in sums[$row].iter_mut().zip($vectors) {
-                *sum = factor.mul_add(vector, *sum);
+            for (sums, vectors) in sums.iter_mut().zip($vectors) {
+                for (sum, vector) in sums[$row].iter_mut().zip(vectors) {
+                    *sum = factor.mul_add(vector, *sum);
+                }
             }
         };
     }
@@ -55,7 +63,11 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize, const STEPS: usize
             // SAFETY: of this step there is what the caller says.
             let (factors, vectors) = unsafe {
                 let right = right.add($step * RIGHT);
-                (F32x4::load(left.add($step * LEFT)), [F32x4::load(right), F32x4::load(right.add(4))])
+                let vectors: [_; TILES] = std::array::from_fn(|tile| {
+                    let right = right.add(tile * beside);
+                    [F32x4::load(right), F32x4::load(right.add(4))]
+                });
+                (F32x4::load(left.add($step * LEFT)), vectors)
             };
             row!(0, factors, vectors);
             row!(1, factors, vectors);
@@ -112,16 +124,25 @@ mod tests {
             let vectors = start.map(F32x4::splat);
             let depth = left.len() / 8;
             // SAFETY: there are eight numbers of each step in both.
-            let tile = unsafe { multiply::<8, 8, LOOSE>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+            let [tile] = unsafe { multiply::<1, 8, 8, LOOSE>(depth, left.as_ptr(), right.as_ptr(), 0, [vectors]) };
             let numbers = |tile: [[F32x4; VECTORS]; ROWS]| tile.map(|row| row.map(F32x4::to_array));
             // SAFETY: as above.
-            let tight = unsafe { multiply::<8, 8, TIGHT>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+            let [tight] = unsafe { multiply::<1, 8, 8, TIGHT>(depth, left.as_ptr(), right.as_ptr(), 0, [vectors]) };
             prop_assert_eq!(numbers(tight), numbers(tile));
             if depth <= SHORT {
                 // SAFETY: as above.
-                let straight = unsafe { multiply::<8, 8, STRAIGHT>(depth, left.as_ptr(), right.as_ptr(), vectors) };
+                let [straight] = unsafe { multiply::<1, 8, 8, STRAIGHT>(depth, left.as_ptr(), right.as_ptr(), 0, [vectors]) };
                 prop_assert_eq!(numbers(straight), numbers(tile));
             }
+            // Beside it the tile that begins a step later, of as many steps as there are then.
+            // SAFETY: there are eight numbers of each of so many steps, from the second on, too.
+            let (one, wide) = unsafe {
+                let fewer = depth - usize::from(depth > 1);
+                let later = 8 * (depth - fewer);
+                let [one] = multiply::<1, 8, 8, TIGHT>(fewer, left.as_ptr(), right.as_ptr().add(later), 0, [vectors]);
+                (one, multiply::<2, 8, 8, TIGHT>(fewer, left.as_ptr(), right.as_ptr(), later, [vectors; 2]))
+            };
+            prop_assert_eq!(numbers(wide[1]), numbers(one));
             for (row, expected) in tile.iter().zip(plain(depth, &left, &right, start)) {
                 let row = row.iter().flat_map(|vector| vector.to_array());
                 for (got, expected) in row.zip(expected) {

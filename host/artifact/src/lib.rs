@@ -11,5 +11,5 @@ mod manifest;
 mod signature;
 
 pub use inspection::{InspectError, Inspection, MemoryImage, Part, core_module};
-pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source};
+pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source, VectorRegisters};
 pub use signature::{FUNCTION_SECTION, Signature, SignatureError};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd};
+use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd, VectorRegisters};
 use samara_protocol::{ModelMetadata, PLATFORM, TensorSpec};
 use samara_runtime::{DirtyPages, Model, Runtime};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Options {
     pub inputs: Vec<InputShape>,
     /// The vector instructions to use.
     pub simd: Simd,
+    /// What to choose the kernels for.
+    pub vector_registers: VectorRegisters,
     /// What its classes are called.
     pub labels: Option<Vec<String>>,
 }
@@ -47,6 +49,8 @@ pub struct Report {
     pub version: String,
     /// The vector instructions that it uses.
     pub simd: Simd,
+    /// What its kernels were chosen for.
+    pub vector_registers: VectorRegisters,
     /// SHA-256 of the ONNX file.
     pub source_sha256: String,
     /// What an inference takes.
@@ -85,6 +89,7 @@ struct Declaration<'a> {
     labels: &'a [String],
     per_item: bool,
     sample: &'a [Vec<usize>],
+    vector_registers: VectorRegisters,
 }
 
 /// What the engine tells about the loaded model.
@@ -131,6 +136,7 @@ pub fn compile<'a>(
         labels: options.labels.as_deref().unwrap_or_default(),
         per_item: graph.per_item,
         sample: &graph.sample,
+        vector_registers: options.vector_registers,
     };
     let (loaded, frozen): (Loaded, _) =
         clock.step(|| engine.freeze(&declaration, parts).map_err(|error| blame(error, &graph)))?;
@@ -147,6 +153,7 @@ pub fn compile<'a>(
         name: options.name.clone(),
         version: options.version.clone(),
         simd: options.simd,
+        vector_registers: options.vector_registers,
         source_sha256: onnx.sha256,
         inputs: graph.inputs,
         outputs: graph.outputs,
@@ -222,6 +229,7 @@ fn manifest(onnx: &OnnxFile, options: &Options, graph: &TypedGraph) -> Manifest 
         version: options.version.clone(),
         generator: GENERATOR.to_owned(),
         simd: options.simd,
+        vector_registers: Some(options.vector_registers),
         source: onnx.source(),
         inputs: graph.inputs.clone(),
         outputs: graph.outputs.clone(),

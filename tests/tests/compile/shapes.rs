@@ -84,3 +84,12 @@ fn unknown_vector_instructions_are_bad_usage() {
     assert_eq!(run.code, Some(2));
     assert_says(&run.stderr, &["error: ", "relaxed", "baseline"]);
 }
+
+#[test]
+fn other_numbers_of_vector_registers_are_bad_usage() {
+    for count in ["24", "300", "many"] {
+        let run = samara::run(["compile", "model.onnx", "--vector-registers", count]);
+        assert_eq!(run.code, Some(2));
+        assert_says(&run.stderr, &["error: ", count, "16 or 32"]);
+    }
+}

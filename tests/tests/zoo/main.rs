@@ -20,15 +20,27 @@ fn check(name: &str) {
 
 samara_tests::test_each_model!(check);
 
+/// Asks a model that was compiled with options the first vector of its card.
+#[track_caller]
+fn check_compiled(name: &str, options: &[&str]) {
+    let card = models::card(name);
+    let vector = &card.vectors[0];
+    let server = Serve::new([models::compiled(name, &card.onnx(), options)]).option("--deadline-ms 120000").start();
+    let actual = outputs(&server.send(&binary_request(name, &vector.inputs())));
+    assert_close(&actual[0], &vector.expected()[0], vector.tolerance);
+}
+
 /// The build for hosts without relaxed SIMD computes the same, within what rounding allows.
 #[test]
 fn plain_simd_is_right_too() {
-    let card = models::card("fashion-cnn");
-    let vector = &card.vectors[0];
-    let component = models::compiled("fashion-cnn", &card.onnx(), &["--simd", "baseline"]);
-    let server = Serve::new([component]).start();
-    let actual = outputs(&server.send(&json_request("fashion-cnn", &vector.inputs())));
-    assert_close(&actual[0], &vector.expected()[0], vector.tolerance);
+    check_compiled("fashion-cnn", &["--simd", "baseline"]);
+}
+
+/// So do the kernels for processors of 32 vector registers, which other processors run as well.
+#[test]
+fn kernels_for_32_registers_are_right_too() {
+    check_compiled("efficientnet-lite0", &["--input", "input=1,3,224,224", "--vector-registers", "32"]);
+    check_compiled("fashion-cnn", &["--vector-registers", "32", "--simd", "baseline"]);
 }
 
 /// All of them in one server, each asked in turn: nobody gets another's answer.

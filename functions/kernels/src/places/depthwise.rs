@@ -197,19 +197,15 @@ struct Together {
 impl Together {
     /// For a window `W` wide that goes `S` at a time, in a row of so many places; none where these are too few.
     fn of<const W: usize, const S: usize>(places: usize) -> Option<Together> {
-        match places {
-            0..NARROW => None,
-            NARROW..WIDE => {
-                let edge = side_by_side::<W, S, NARROW, true>;
-                Some(Together { places: NARROW, columns: (NARROW - 1) * S + W, inner: edge, edge })
-            }
-            _ => Some(Together {
-                places: WIDE,
-                columns: (WIDE - 1) * S + W,
-                inner: side_by_side::<W, S, WIDE, false>,
-                edge: side_by_side::<W, S, WIDE, true>,
-            }),
-        }
+        let narrow = side_by_side::<W, S, NARROW, true>;
+        let (count, inner, edge): (_, SideBySide, SideBySide) = match places {
+            0..NARROW => return None,
+            NARROW..WIDE => (NARROW, narrow, narrow),
+            // At a stride of one are most places.
+            _ if S == 1 => (WIDE, side_by_side::<W, S, WIDE, false>, side_by_side::<W, S, WIDE, true>),
+            _ => (WIDE, side_by_side::<W, S, WIDE, true>, side_by_side::<W, S, WIDE, true>),
+        };
+        Some(Together { places: count, columns: (count - 1) * S + W, inner, edge })
     }
 }
 

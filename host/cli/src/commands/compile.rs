@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use samara_artifact::Simd;
+use samara_artifact::{Simd, VectorRegisters};
 use samara_compiler::{Destination, Options, Report, ReportForHost, StepTime, compile, compile_for_host};
 use samara_protocol::TensorSpec;
 use samara_runtime::{Config, Runtime};
@@ -26,8 +26,14 @@ struct Output<'a, R> {
 }
 
 pub fn run(arguments: &CompileOptions) -> Result<()> {
-    if arguments.target == Target::Nn && arguments.simd.is_some() {
-        bail!("--simd is for models that run in the component; with --target nn the host runs it");
+    if arguments.target == Target::Nn {
+        for (option, given) in
+            [("--simd", arguments.simd.is_some()), ("--vector-registers", arguments.vector_registers.is_some())]
+        {
+            if given {
+                bail!("{option} is for models that run in the component; with --target nn the host runs it");
+            }
+        }
     }
     let stem = arguments
         .model
@@ -41,6 +47,7 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
         version: arguments.version.clone(),
         inputs: arguments.input.clone(),
         simd: arguments.simd.unwrap_or(Simd::Relaxed),
+        vector_registers: arguments.vector_registers.unwrap_or(VectorRegisters::HERE),
         labels: arguments.labels.as_deref().map(read_labels).transpose()?,
     };
     let destination = Destination::claim(&output)?;
@@ -142,7 +149,10 @@ impl Steps {
 
 fn print(output: &Path, report: &Report) {
     println!("{}", output.display());
-    println!("  model        {} version {}, {} SIMD", report.name, report.version, report.simd);
+    println!(
+        "  model        {} version {}, {} SIMD for {} registers",
+        report.name, report.version, report.simd, report.vector_registers
+    );
     print_signature(&report.inputs, &report.outputs);
     println!(
         "  computation  {} parameters, {} multiply-accumulates, {} operators",

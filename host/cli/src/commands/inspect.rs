@@ -104,7 +104,14 @@ impl LoadedGraph {
 
 fn print_manifest(manifest: &Manifest, loaded: Option<&LoadedGraph>) {
     match &manifest.nn {
-        None => println!("  model        {} version {}, {} SIMD", manifest.name, manifest.version, manifest.simd),
+        None => {
+            let registers = manifest.vector_registers.map(|count| format!(" for {count} registers"));
+            let registers = registers.unwrap_or_default();
+            println!(
+                "  model        {} version {}, {} SIMD{registers}",
+                manifest.name, manifest.version, manifest.simd
+            );
+        }
         Some(graph) => {
             println!("  model        {} version {}, run by the host", manifest.name, manifest.version);
             println!("  graph        {}", format::graph(graph));
