@@ -62,6 +62,17 @@ impl I32x4 {
         unsafe { imp::store(self.0, to) }
     }
 
+    /// Stores the first or the second eight bytes.
+    ///
+    /// # Safety
+    ///
+    /// `to` points to room for eight bytes.
+    #[inline(always)]
+    pub unsafe fn store_half<const HALF: usize>(self, to: *mut i8) {
+        // SAFETY: as the caller says.
+        unsafe { imp::store_half::<HALF>(self.0, to) }
+    }
+
     /// One of the numbers, four times.
     #[inline(always)]
     pub fn lane<const LANE: usize>(self) -> I32x4 {
@@ -116,6 +127,25 @@ impl I32x4 {
     #[inline(always)]
     pub fn nearest(floats: F32x4) -> I32x4 {
         I32x4(imp::nearest(floats.0))
+    }
+
+    /// The whole numbers nearest to 16 floats from -2^22 to 2^22, the even ones of two: the lowest byte of each; 0 for NaN whose
+    /// own is 0, as that of [`f32::NAN`] is.
+    #[inline(always)]
+    pub fn nearest_bytes(floats: [F32x4; 4]) -> I32x4 {
+        I32x4(imp::nearest_bytes(floats.map(|x| x.0)))
+    }
+
+    /// The same byte 16 times.
+    #[inline(always)]
+    pub fn splat_byte(byte: u8) -> I32x4 {
+        I32x4::splat(i32::from_ne_bytes([byte; 4]))
+    }
+
+    /// Adds 16 bytes to 16 bytes, which may go around.
+    #[inline(always)]
+    pub fn add_bytes(self, other: I32x4) -> I32x4 {
+        I32x4(imp::add_bytes(self.0, other.0))
     }
 
     /// 16 numbers as bytes, those that are too large or too small as the largest or the smallest there is.
@@ -202,6 +232,17 @@ mod imp {
     }
 
     #[inline(always)]
+    pub unsafe fn store_half<const HALF: usize>(x: v128, to: *mut i8) {
+        // SAFETY: as the caller says; half a vector may be stored at any address.
+        unsafe {
+            match HALF {
+                0 => v128_store64_lane::<0>(x, to.cast()),
+                _ => v128_store64_lane::<1>(x, to.cast()),
+            }
+        }
+    }
+
+    #[inline(always)]
     pub fn lane<const LANE: usize>(x: v128) -> v128 {
         match LANE {
             0 => i32x4_shuffle::<0, 0, 0, 0>(x, x),
@@ -262,6 +303,21 @@ mod imp {
         // To 1.5 * 2^23 there is no float nearer than the next whole number, which the lowest bits then are.
         let number = v128_and(x, f32x4_eq(x, x));
         i32x4_sub(f32x4_add(number, f32x4_splat(12_582_912.0)), i32x4_splat(0x4B40_0000))
+    }
+
+    #[inline(always)]
+    pub fn nearest_bytes([a, b, c, d]: [v128; 4]) -> v128 {
+        // As above; narrowing would be written out by LLVM as clamps.
+        let low = |x: v128, y: v128| {
+            let [x, y] = [x, y].map(|x| f32x4_add(x, f32x4_splat(12_582_912.0)));
+            u8x16_shuffle::<0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28>(x, y)
+        };
+        u64x2_shuffle::<0, 2>(low(a, b), low(c, d))
+    }
+
+    #[inline(always)]
+    pub fn add_bytes(x: v128, other: v128) -> v128 {
+        u8x16_add(x, other)
     }
 
     #[inline(always)]
@@ -351,6 +407,11 @@ mod imp {
         unsafe { to.cast::<[i8; 16]>().write(to_bytes(x)) }
     }
 
+    pub unsafe fn store_half<const HALF: usize>(x: I32x4, to: *mut i8) {
+        // SAFETY: as the caller says.
+        unsafe { to.copy_from_nonoverlapping(to_bytes(x)[8 * HALF..].as_ptr(), 8) }
+    }
+
     pub fn lane<const LANE: usize>(x: I32x4) -> I32x4 {
         [x[LANE]; 4]
     }
@@ -397,6 +458,15 @@ mod imp {
 
     pub fn nearest(x: [f32; 4]) -> I32x4 {
         x.map(|x| x.round_ties_even() as i32)
+    }
+
+    pub fn nearest_bytes(floats: [[f32; 4]; 4]) -> I32x4 {
+        from_bytes(from_fn(|index| floats[index / 4][index % 4].round_ties_even() as i32 as i8))
+    }
+
+    pub fn add_bytes(x: I32x4, other: I32x4) -> I32x4 {
+        let (x, other) = (to_bytes(x), to_bytes(other));
+        from_bytes(from_fn(|index| x[index].wrapping_add(other[index])))
     }
 
     pub fn bytes<const SIGNED: bool>(numbers: [I32x4; 4]) -> I32x4 {

@@ -62,6 +62,17 @@ pub struct Quantization {
     pub zero_point: i32,
 }
 
+impl Quantization {
+    /// The least and the largest multiple of the scale that there is a byte for.
+    fn multiples(self) -> [f32; 2] {
+        let [least, most] = match self.kind {
+            Kind::Unsigned => [0, 255],
+            Kind::Signed => [-128, 127],
+        };
+        [(least - self.zero_point) as f32, (most - self.zero_point) as f32]
+    }
+}
+
 /// A weight that does not fit into seven bits beside the others of its column.
 struct Outlier {
     step: usize,
@@ -182,7 +193,9 @@ impl Weights {
                 let floats = |of: &dyn Fn(usize) -> f32| {
                     let numbers: [f32; 4] = std::array::from_fn(|lane| {
                         let column = first + 4 * vector + lane;
-                        if column < columns { of(column) } else { 0.0 }
+                        let number = if column < columns { of(column) } else { 0.0 };
+                        // Any NaN is the one whose lowest byte is 0.
+                        if number.is_nan() { f32::NAN } else { number }
                     });
                     // SAFETY: there are four numbers.
                     unsafe { F32x4::load(numbers.as_ptr()) }
@@ -265,7 +278,7 @@ impl Weights {
         for (index, block) in self.blocks.iter().enumerate() {
             let panel = self.panels[index * groups * STEPS * BLOCK..].as_ptr();
             let columns = (self.columns - index * BLOCK).min(BLOCK);
-            let end = self.end(index, constants, bounds);
+            let end = self.end(index, constants, bounds, target);
             for first in (0..rows).step_by(STRIP) {
                 let strip = first / STRIP;
                 let some = (rows - first).min(STRIP);
@@ -304,7 +317,7 @@ impl Weights {
             // SAFETY: there are as many groups in both.
             unsafe { loops::product_of_one(block.narrow, groups, row.bytes.as_ptr(), panel, &mut tile[0]) };
             add_outliers(&block.outliers, &row.bytes, 1, &mut tile);
-            let end = self.end(index, constants, bounds);
+            let end = self.end(index, constants, bounds, target);
             // SAFETY: as the caller says.
             unsafe { end.write(&tile, row.sums[0], 1, columns, target.at(0, index * BLOCK)) };
         }
@@ -313,14 +326,24 @@ impl Weights {
 
 impl Weights {
     /// What is done with the sums of a block.
-    fn end(&self, block: usize, constants: &[I32x4], bounds: Bounds) -> End {
+    fn end(&self, block: usize, constants: &[I32x4], bounds: Bounds, target: Target) -> End {
         let at = block * VECTORS;
+        let (multiple, zero, [least, most]) = match target {
+            Target::Floats(..) => (1.0, 0, [f32::NEG_INFINITY, f32::INFINITY]),
+            Target::Bytes(_, _, quantization) => {
+                (quantization.scale.recip(), quantization.zero_point, quantization.multiples())
+            }
+        };
         End {
             moved: [self.moved[at], self.moved[at + 1]],
             constant: [constants[at], constants[at + 1]],
             factor: [self.factors[at], self.factors[at + 1]],
             summand: [self.summands[at], self.summands[at + 1]],
-            bounds,
+            multiple: F32x4::splat(multiple),
+            // Rounding keeps order: bounds of floats are bounds of multiples.
+            low: F32x4::splat((bounds.low * multiple).clamp(least, most)),
+            high: F32x4::splat((bounds.high * multiple).clamp(least, most)),
+            zero: I32x4::splat_byte(zero as u8),
         }
     }
 }
@@ -412,7 +435,12 @@ struct End {
     constant: [I32x4; VECTORS],
     factor: [F32x4; VECTORS],
     summand: [F32x4; VECTORS],
-    bounds: Bounds,
+    /// For bytes: what 1 is in multiples of their scale; else 1.
+    multiple: F32x4,
+    /// Bounds of those multiples.
+    low: F32x4,
+    high: F32x4,
+    zero: I32x4,
 }
 
 impl End {
@@ -421,54 +449,78 @@ impl End {
     /// # Safety
     ///
     /// There is as much room at `target`.
-    #[inline(never)]
     unsafe fn write(&self, tile: &Tile, sums: I32x4, rows: usize, columns: usize, target: Target) {
-        let (low, high) = (F32x4::splat(self.bounds.low), F32x4::splat(self.bounds.high));
-        let sums = [sums.lane::<0>(), sums.lane::<1>(), sums.lane::<2>(), sums.lane::<3>()];
-        let floats: [[F32x4; VECTORS]; STRIP] = std::array::from_fn(|row| {
-            std::array::from_fn(|v| {
-                let sum = tile[row][v] - self.moved[v] * sums[row] - self.constant[v];
-                sum.floats().mul_add(self.factor[v], self.summand[v]).at_least(low).at_most(high)
-            })
-        });
-        // SAFETY: as the caller says.
+        let whole = rows == STRIP && columns == BLOCK;
+        // SAFETY: as the caller says; a detour has room for a tile.
         unsafe {
             match target {
+                Target::Floats(to, stride) if whole => write_floats(self, tile, sums, to, stride),
                 Target::Floats(to, stride) => {
-                    for (row, floats) in floats.iter().enumerate().take(rows) {
-                        let to = to.add(row * stride);
-                        if columns == BLOCK {
-                            floats[0].store(to);
-                            floats[1].store(to.add(4));
-                        } else {
-                            let numbers = [floats[0].to_array(), floats[1].to_array()];
-                            to.copy_from_nonoverlapping(numbers.as_flattened().as_ptr(), columns);
-                        }
+                    let mut made = [0.0; STRIP * BLOCK];
+                    write_floats(self, tile, sums, made.as_mut_ptr(), BLOCK);
+                    for (row, numbers) in made.chunks_exact(BLOCK).enumerate().take(rows) {
+                        to.add(row * stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
                     }
                 }
-                Target::Bytes(to, stride, Quantization { kind, scale, zero_point }) => {
-                    let (factor, zero) = (F32x4::splat(scale.recip()), I32x4::splat(zero_point));
-                    let whole = floats.map(|row| row.map(|x| bytes::whole(x * factor, zero)));
-                    let mut made = [0_i8; STRIP * BLOCK];
-                    for half in [0, 1] {
-                        let [[a, b], [c, d]] = [whole[2 * half], whole[2 * half + 1]];
-                        let packed = match kind {
-                            Kind::Signed => I32x4::bytes::<true>([a, b, c, d]),
-                            Kind::Unsigned => I32x4::bytes::<false>([a, b, c, d]),
-                        };
-                        packed.store(made[2 * half * BLOCK..].as_mut_ptr());
-                    }
+                Target::Bytes(to, stride, _) if whole => write_bytes(self, tile, sums, to, stride),
+                Target::Bytes(to, stride, _) => {
+                    let mut made = [0; STRIP * BLOCK];
+                    write_bytes(self, tile, sums, made.as_mut_ptr(), BLOCK);
                     for (row, bytes) in made.chunks_exact(BLOCK).enumerate().take(rows) {
-                        let to = to.add(row * stride);
-                        if columns == BLOCK {
-                            to.copy_from_nonoverlapping(bytes.as_ptr().cast(), BLOCK);
-                        } else {
-                            to.copy_from_nonoverlapping(bytes.as_ptr().cast(), columns);
-                        }
+                        to.add(row * stride).copy_from_nonoverlapping(bytes.as_ptr(), columns);
                     }
                 }
             }
         }
+    }
+}
+
+/// Of a row and a vector of a tile, the floats within bounds; what is behind pointers is read where it is used.
+#[inline(always)]
+unsafe fn floats<const ROW: usize, const V: usize>(end: *const End, tile: *const Tile, sums: I32x4) -> F32x4 {
+    // SAFETY: as the caller says.
+    unsafe {
+        let sum = (*tile)[ROW][V] - (*end).moved[V] * sums.lane::<ROW>() - (*end).constant[V];
+        let float = sum.floats().mul_add((*end).factor[V], (*end).summand[V]);
+        (float * (*end).multiple).at_least((*end).low).at_most((*end).high)
+    }
+}
+
+/// A whole tile, without a loop, as all vectors would be saved where it turns.
+#[inline(never)]
+unsafe fn write_floats(end: *const End, tile: *const Tile, sums: I32x4, to: *mut f32, stride: usize) {
+    macro_rules! rows {
+        ($($row:literal)*) => {$(
+            let row = to.wrapping_add($row * stride);
+            floats::<$row, 0>(end, tile, sums).store(row);
+            floats::<$row, 1>(end, tile, sums).store(row.wrapping_add(4));
+        )*};
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        rows!(0 1 2 3);
+    }
+}
+
+/// The same as bytes, two rows of which are a vector.
+#[inline(never)]
+unsafe fn write_bytes(end: *const End, tile: *const Tile, sums: I32x4, to: *mut u8, stride: usize) {
+    macro_rules! rows {
+        ($($row:literal $next:literal)*) => {$(
+            let numbers = [
+                floats::<$row, 0>(end, tile, sums),
+                floats::<$row, 1>(end, tile, sums),
+                floats::<$next, 0>(end, tile, sums),
+                floats::<$next, 1>(end, tile, sums),
+            ];
+            let bytes = I32x4::nearest_bytes(numbers).add_bytes((*end).zero);
+            bytes.store_half::<0>(to.wrapping_add($row * stride).cast());
+            bytes.store_half::<1>(to.wrapping_add($next * stride).cast());
+        )*};
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        rows!(0 1 2 3);
     }
 }
 

@@ -120,6 +120,12 @@ impl F32x4 {
         F32x4(imp::at_most(self.0, most.0))
     }
 
+    /// Each number itself; 0 for NaN.
+    #[inline(always)]
+    pub fn or_zero(self) -> F32x4 {
+        F32x4(imp::or_zero(self.0))
+    }
+
     /// Each number itself where it is above zero, else `factor` times it.
     #[inline(always)]
     pub fn or_scaled_below_zero(self, factor: F32x4) -> F32x4 {
@@ -322,6 +328,11 @@ mod imp {
     }
 
     #[inline(always)]
+    pub fn or_zero(x: v128) -> v128 {
+        v128_and(x, f32x4_eq(x, x))
+    }
+
+    #[inline(always)]
     pub fn or_scaled_below_zero(x: v128, factor: v128) -> v128 {
         v128_bitselect(x, f32x4_mul(x, factor), f32x4_gt(x, f32x4_splat(0.0)))
     }
@@ -419,6 +430,10 @@ mod imp {
 
     pub fn sub(x: F32x4, other: F32x4) -> F32x4 {
         std::array::from_fn(|lane| x[lane] - other[lane])
+    }
+
+    pub fn or_zero(x: F32x4) -> F32x4 {
+        x.map(|x| if x.is_nan() { 0.0 } else { x })
     }
 
     pub fn or_scaled_below_zero(x: F32x4, factor: F32x4) -> F32x4 {

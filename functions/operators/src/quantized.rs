@@ -81,6 +81,27 @@ impl PartialEq for QuantizedProduct {
 
 impl Eq for QuantizedProduct {}
 
+/// What may be written behind what is asked for: a vector, as copies of fewer bytes are calls of the host.
+const SLACK: usize = 16;
+
+/// Copies the first `length` bytes, and may write more.
+fn copy(from: &[u8], length: usize, to: &mut [u8]) {
+    if let (true, Some(from), Some(to)) = (length <= SLACK, from.first_chunk(), to.first_chunk_mut::<SLACK>()) {
+        *to = *from;
+    } else {
+        to[..length].copy_from_slice(&from[..length]);
+    }
+}
+
+/// Writes a byte `length` times, and maybe more often.
+fn fill(byte: u8, length: usize, to: &mut [u8]) {
+    if let (true, Some(to)) = (length <= SLACK, to.first_chunk_mut()) {
+        *to = [byte; SLACK];
+    } else {
+        to[..length].fill(byte);
+    }
+}
+
 /// Where the rows of a product come from.
 struct Rows<'a> {
     bytes: &'a [u8],
@@ -90,7 +111,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The windows of a place, one row of the window after the other.
+    /// The window of a place, one row of it after the other. There is room for [`SLACK`] bytes behind it.
     fn window(&self, place: usize, to: &mut [u8]) {
         let Some((window, channels, outside)) = self.windows else { return };
         let Window { kernel, stride, dilation, before, input, output } = window;
@@ -99,21 +120,23 @@ impl Rows<'_> {
         let length = kernel[1] * channels;
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = dilation[1] == 1 && x >= before[1] && x - before[1] + reach < input[1];
-        for (row, to) in to.chunks_exact_mut(length).enumerate() {
+        for row in 0..kernel[0] {
+            let to = &mut to[row * length..];
             let y = (y + row * dilation[0]).wrapping_sub(before[0]);
             if y >= input[0] {
-                to.fill(outside);
+                fill(outside, length, to);
             } else if interior {
                 let at = ((item * input[0] + y) * input[1] + x - before[1]) * channels;
-                to.copy_from_slice(&self.bytes[at..][..length]);
+                copy(&self.bytes[at..], length, to);
             } else {
-                for (column, to) in to.chunks_exact_mut(channels).enumerate() {
+                for column in 0..kernel[1] {
+                    let to = &mut to[column * channels..];
                     let x = (x + column * dilation[1]).wrapping_sub(before[1]);
                     if x < input[1] {
                         let at = ((item * input[0] + y) * input[1] + x) * channels;
-                        to.copy_from_slice(&self.bytes[at..][..channels]);
+                        copy(&self.bytes[at..], channels, to);
                     } else {
-                        to.fill(outside);
+                        fill(outside, channels, to);
                     }
                 }
             }
@@ -126,8 +149,8 @@ impl Rows<'_> {
             // The last row again where there are fewer: what is made of it is left out.
             let rows: [usize; STRIP] = std::array::from_fn(|row| first + (strip * STRIP + row).min(count - 1));
             let rows = if self.windows.is_some() {
-                for (place, to) in rows.iter().zip(windows.chunks_exact_mut(self.depth)) {
-                    self.window(*place, to);
+                for (index, place) in rows.iter().enumerate() {
+                    self.window(*place, &mut windows[index * self.depth..]);
                 }
                 std::array::from_fn(|row| windows[row * self.depth..][..self.depth].as_ptr())
             } else {
@@ -204,7 +227,7 @@ impl EvalOp for QuantizedProduct {
         );
         let at_once = self.weights.rows_at_a_time().min(rows.max(1));
         let mut strips = self.weights.strips(at_once);
-        let mut window = vec![0; if source.windows.is_some() { STRIP * depth } else { 0 }];
+        let mut window = vec![0; if source.windows.is_some() { STRIP * depth + SLACK } else { 0 }];
         // Floats that arithmetic is done on before they become bytes.
         let mut floats =
             vec![0.0; if self.fused.is_some() && self.quantization.is_some() { at_once * columns } else { 0 }];
@@ -220,7 +243,7 @@ impl EvalOp for QuantizedProduct {
             };
             if some == 1 {
                 let row = if source.windows.is_some() {
-                    source.window(first, &mut window[..depth]);
+                    source.window(first, &mut window);
                     window.as_ptr()
                 } else {
                     from[first * depth..][..depth].as_ptr()

@@ -5,15 +5,6 @@ use crate::integers::I32x4;
 use crate::lines::Reduction;
 use crate::vector::F32x4;
 
-/// Numbers in multiples of the scale, rounded, with the zero point added. What is beyond `i16` then is beyond bytes too.
-#[inline(always)]
-pub fn whole(multiples: F32x4, zero_point: I32x4) -> I32x4 {
-    // Clipped first, as adding must not go around.
-    let limit = F32x4::splat(65536.0);
-    let clipped = multiples.at_least(F32x4::ZERO - limit).at_most(limit);
-    I32x4::nearest(clipped) + zero_point
-}
-
 /// The scale and the zero point of `u8` for numbers of the range that these have, 0 included.
 pub fn range(numbers: &[f32]) -> (f32, u8) {
     let of = |reduction: Reduction| {
@@ -33,20 +24,17 @@ pub fn range(numbers: &[f32]) -> (f32, u8) {
 /// Panics where there are not as many bytes as floats.
 pub fn quantize(quantization: Quantization, from: &[f32], to: &mut [u8]) {
     assert_eq!(from.len(), to.len(), "a byte for each float");
-    match quantization.kind {
-        Kind::Signed => quantize_as::<true>(quantization, from, to),
-        Kind::Unsigned => quantize_as::<false>(quantization, from, to),
-    }
-}
-
-#[inline(always)]
-fn quantize_as<const SIGNED: bool>(quantization: Quantization, from: &[f32], to: &mut [u8]) {
-    let (scale, zero) = (F32x4::splat(quantization.scale), I32x4::splat(quantization.zero_point));
+    let scale = F32x4::splat(quantization.scale);
+    let [least, most] = quantization.multiples().map(F32x4::splat);
+    let zero = I32x4::splat_byte(quantization.zero_point as u8);
     let block = |from: *const f32, to: *mut u8| {
         // SAFETY: there are 16 numbers, and there is room for as many bytes.
         unsafe {
-            let numbers = std::array::from_fn(|v| whole(F32x4::load(from.add(4 * v)) / scale, zero));
-            I32x4::bytes::<SIGNED>(numbers).store(to.cast());
+            let multiples = std::array::from_fn(|v| {
+                let multiple = F32x4::load(from.add(4 * v)) / scale;
+                multiple.or_zero().at_least(least).at_most(most)
+            });
+            I32x4::nearest_bytes(multiples).add_bytes(zero).store(to.cast());
         }
     };
     let mut blocks = from.chunks_exact(16);
