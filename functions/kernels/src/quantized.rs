@@ -275,6 +275,8 @@ impl Weights {
             self.depth
         );
         assert_eq!(constants.len(), self.sums.len(), "a constant for each column");
+        // Not zeros first: Wasmtime writes these by a call.
+        let mut room = MaybeUninit::uninit();
         for (index, block) in self.blocks.iter().enumerate() {
             let panel = self.panels[index * groups * STEPS * BLOCK..].as_ptr();
             let columns = (self.columns - index * BLOCK).min(BLOCK);
@@ -283,16 +285,15 @@ impl Weights {
                 let strip = first / STRIP;
                 let some = (rows - first).min(STRIP);
                 let bytes = strips.bytes[strip * groups * STEPS * STRIP..].as_ptr();
-                // Not zeros first: Wasmtime writes these by a call.
-                let mut tile = MaybeUninit::uninit();
-                // SAFETY: there are as many groups in both; the tile is written.
-                let mut tile: Tile = unsafe {
-                    loops::product(block.narrow, groups, bytes, panel, &mut tile);
-                    tile.assume_init()
-                };
-                add_outliers(&block.outliers, &strips.bytes[strip * groups * STEPS * STRIP..], STRIP, &mut tile);
+                // SAFETY: there are as many groups in both.
+                unsafe { loops::product(block.narrow, groups, bytes, panel, &mut room) };
+                // SAFETY: it has been written, and stays where it is: a copy would be a call of the host.
+                let tile = unsafe { room.assume_init_mut() };
+                if !block.outliers.is_empty() {
+                    add_outliers(&block.outliers, &strips.bytes[strip * groups * STEPS * STRIP..], STRIP, tile);
+                }
                 // SAFETY: as the caller says.
-                unsafe { end.write(&tile, strips.sums[strip], some, columns, target.at(first, index * BLOCK)) };
+                unsafe { end.write(tile, strips.sums[strip], some, columns, target.at(first, index * BLOCK)) };
             }
         }
     }

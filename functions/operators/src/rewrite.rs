@@ -313,6 +313,10 @@ impl<'a> Rewriter<'a> {
             self.keep_as(node, Box::new(LstmCell { hidden }))?;
             return Ok(true);
         }
+        if let Some(op) = node.op_as::<MaxPool>() {
+            let kind = if op.with_index_outputs.is_none() { Some(Kind::Max) } else { None };
+            return self.pool(node, &op.pool_spec, kind);
+        }
         if node.outputs.len() != 1 || !self.is_f32(node.id.into())? {
             return Ok(false);
         }
@@ -321,10 +325,6 @@ impl<'a> Rewriter<'a> {
         }
         if let Some(op) = node.op_as::<Conv>() {
             return self.convolution(node, op);
-        }
-        if let Some(op) = node.op_as::<MaxPool>() {
-            let kind = if op.with_index_outputs.is_none() { Some(Kind::Max) } else { None };
-            return self.pool(node, &op.pool_spec, kind);
         }
         if let Some(op) = node.op_as::<SumPool>() {
             let unpadded = op.pool_spec.padding == tract_core::ops::cnn::PaddingSpec::Valid;

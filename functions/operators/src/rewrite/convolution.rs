@@ -1,6 +1,7 @@
 //! Convolutions and pools.
 
 use super::*;
+use crate::quantized::Convert;
 use crate::quantized::Over;
 use tract_core::ops::cnn::{KernelFormat, PaddingSpec};
 use tract_core::ops::nn::DataFormat;
@@ -111,11 +112,35 @@ impl Rewriter<'_> {
 
     pub(super) fn pool(&mut self, node: &TypedNode, spec: &PoolSpec, kind: Option<Kind>) -> TractResult<bool> {
         let input = node.inputs[0];
-        let Some(kind) = kind.filter(|_| self.is_f32(input).unwrap_or(false)) else { return Ok(false) };
+        let Some(kind) = kind else { return Ok(false) };
+        // The largest byte is that of the largest float: bytes make exact floats, and these the same bytes again.
+        let bytes = if kind == Kind::Max { self.bytes_of(input)? } else { None };
+        if bytes.is_none() && !self.is_f32(input)? {
+            return Ok(false);
+        }
         let Some((geometry, order, result)) = self.geometry(node, spec)? else { return Ok(false) };
-        let at = self.stored(input, &order)?;
-        let at = self.wire(&node.name, Box::new(Pool { geometry, kind }), &[at])?;
+        let mut at = self.stored(input, &order)?;
+        let pool = Box::new(Pool { geometry, kind });
+        if let Some(to) = bytes {
+            let [one, zero] = [tensor0(1_f32), tensor0(0_i32)].map(|number| {
+                self.helpers += 1;
+                self.target.add_const(format!("samara.number.{}", self.helpers), number)
+            });
+            let (one, zero) = (one?, zero?);
+            at = self.helper("floats", Box::new(Convert { to: None }), &[at, one, zero])?;
+            at = self.helper("pool", pool, &[at])?;
+            at = self.wire(&node.name, Box::new(Convert { to: Some(to) }), &[at, one, zero])?;
+        } else {
+            at = self.wire(&node.name, pool, &[at])?;
+        }
         self.put(node.id.into(), result, at);
         Ok(true)
+    }
+
+    /// The type of a value, if it is one of bytes.
+    fn bytes_of(&self, outlet: OutletId) -> TractResult<Option<DatumType>> {
+        let fact = self.fact(outlet)?;
+        let of_bytes = [u8::datum_type(), i8::datum_type()].contains(&fact.datum_type) && !fact.is_exotic();
+        Ok(of_bytes.then_some(fact.datum_type))
     }
 }

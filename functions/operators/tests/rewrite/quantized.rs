@@ -8,6 +8,33 @@ use tract_core::ops::nn::DataFormat;
 
 use crate::{Builder, has, numbers};
 
+/// As `QLinearConv` is followed by one: bytes are compared with bytes.
+#[test]
+fn the_largest_of_bytes_is_the_same() {
+    let shape = [2, 5, 9, 8];
+    for signed in [false, true] {
+        let datum_type = if signed { i8::datum_type() } else { u8::datum_type() };
+        let mut builder = Builder::default();
+        let source = builder.source(datum_type.fact(shape));
+        let pool_spec = PoolSpec {
+            data_format: DataFormat::NCHW,
+            kernel_shape: tvec!(3, 2),
+            padding: PaddingSpec::Explicit(tvec!(1, 0), tvec!(1, 1)),
+            dilations: None,
+            strides: Some(tvec!(2, 2)),
+            input_channels: 5,
+            output_channels: 5,
+        };
+        let output = builder.node(MaxPool { pool_spec, with_index_outputs: None }, &[source]);
+        let model = builder.finish(&[output]);
+        let bytes: Vec<u8> = (0..shape.iter().product::<usize>()).map(|index| (index * 89 % 256) as u8).collect();
+        // SAFETY: there is a byte for each place.
+        let input = unsafe { Tensor::from_raw_dt(datum_type, &shape, &bytes) }.unwrap();
+        let names = crate::check(model, &[input]);
+        assert!(has(&names, "Pool<Max>") && !has(&names, "MaxPool"), "{names:?}");
+    }
+}
+
 /// How bytes are made: their type, scale and zero point.
 #[derive(Clone, Copy, Debug)]
 struct Bytes {
