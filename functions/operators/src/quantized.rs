@@ -111,12 +111,28 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The window of a place, one row of it after the other. There is room for [`SLACK`] bytes behind it.
-    fn window(&self, place: usize, to: &mut [u8]) {
+    /// The windows of some places of the result, counted over all images, one after the other, each row by row. There is room for
+    /// [`SLACK`] bytes behind them.
+    fn windows(&self, first: usize, last: usize, to: &mut [u8]) {
         let Some((window, channels, outside)) = self.windows else { return };
-        let Window { kernel, stride, dilation, before, input, output } = window;
-        let (item, place) = (place / (output[0] * output[1]), place % (output[0] * output[1]));
-        let (y, x) = (place / output[1] * stride[0], place % output[1] * stride[1]);
+        let output = window.output;
+        let (mut item, place) = (first / (output[0] * output[1]), first % (output[0] * output[1]));
+        let (mut y, mut x) = (place / output[1], place % output[1]);
+        for index in 0..=last - first {
+            self.window(&window, channels, outside, [item, y, x], &mut to[index * self.depth..]);
+            x += 1;
+            if x == output[1] {
+                (x, y) = (0, y + 1);
+            }
+            if y == output[0] {
+                (y, item) = (0, item + 1);
+            }
+        }
+    }
+
+    fn window(&self, window: &Window, channels: usize, outside: u8, [item, y, x]: [usize; 3], to: &mut [u8]) {
+        let &Window { kernel, stride, dilation, before, input, .. } = window;
+        let (y, x) = (y * stride[0], x * stride[1]);
         let length = kernel[1] * channels;
         let reach = (kernel[1] - 1) * dilation[1];
         let interior = dilation[1] == 1 && x >= before[1] && x - before[1] + reach < input[1];
@@ -147,14 +163,14 @@ impl Rows<'_> {
     fn pack(&self, first: usize, count: usize, kind: Kind, windows: &mut [u8], strips: &mut Strips) {
         for strip in 0..count.div_ceil(STRIP) {
             // The last row again where there are fewer: what is made of it is left out.
-            let rows: [usize; STRIP] = std::array::from_fn(|row| first + (strip * STRIP + row).min(count - 1));
+            let place = first + strip * STRIP;
+            let last = (count - 1).min(strip * STRIP + STRIP - 1) - strip * STRIP;
+            let rows: [usize; STRIP] = std::array::from_fn(|row| row.min(last));
             let rows = if self.windows.is_some() {
-                for (index, place) in rows.iter().enumerate() {
-                    self.window(*place, &mut windows[index * self.depth..]);
-                }
-                std::array::from_fn(|row| windows[row * self.depth..][..self.depth].as_ptr())
+                self.windows(place, place + last, windows);
+                rows.map(|row| windows[row * self.depth..][..self.depth].as_ptr())
             } else {
-                rows.map(|row| self.bytes[row * self.depth..][..self.depth].as_ptr())
+                rows.map(|row| self.bytes[(place + row) * self.depth..][..self.depth].as_ptr())
             };
             // SAFETY: each row is as long.
             unsafe { strips.pack(strip, rows, self.depth, kind) };
@@ -243,7 +259,7 @@ impl EvalOp for QuantizedProduct {
             };
             if some == 1 {
                 let row = if source.windows.is_some() {
-                    source.window(first, &mut window);
+                    source.windows(first, first, &mut window);
                     window.as_ptr()
                 } else {
                     from[first * depth..][..depth].as_ptr()
