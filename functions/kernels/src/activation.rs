@@ -14,12 +14,6 @@ pub struct Bounds {
 impl Bounds {
     /// All numbers.
     pub const NONE: Bounds = Bounds { low: f32::NEG_INFINITY, high: f32::INFINITY };
-
-    /// A number within the bounds; NaN stays.
-    pub fn clip(self, x: f32) -> f32 {
-        let x = if x < self.low { self.low } else { x };
-        if self.high < x { self.high } else { x }
-    }
 }
 
 /// `x * clamp(x + summand, low, high) * factor + offset`: hard swish, and what scales and moves it.

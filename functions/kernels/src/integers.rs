@@ -123,12 +123,6 @@ impl I32x4 {
         F32x4(imp::floats(self.0))
     }
 
-    /// The whole numbers nearest to floats from -2^22 to 2^22, the even ones of two; 0 for NaN.
-    #[inline(always)]
-    pub fn nearest(floats: F32x4) -> I32x4 {
-        I32x4(imp::nearest(floats.0))
-    }
-
     /// The whole numbers nearest to 16 floats from -2^22 to 2^22, the even ones of two: the lowest byte of each; 0 for NaN whose
     /// own is 0, as that of [`f32::NAN`] is.
     #[inline(always)]
@@ -146,12 +140,6 @@ impl I32x4 {
     #[inline(always)]
     pub fn add_bytes(self, other: I32x4) -> I32x4 {
         I32x4(imp::add_bytes(self.0, other.0))
-    }
-
-    /// 16 numbers as bytes, those that are too large or too small as the largest or the smallest there is.
-    #[inline(always)]
-    pub fn bytes<const SIGNED: bool>(numbers: [I32x4; 4]) -> I32x4 {
-        I32x4(imp::bytes::<SIGNED>(numbers.map(|x| x.0)))
     }
 
     /// 16 bytes as four times four numbers.
@@ -299,15 +287,9 @@ mod imp {
     }
 
     #[inline(always)]
-    pub fn nearest(x: v128) -> v128 {
-        // To 1.5 * 2^23 there is no float nearer than the next whole number, which the lowest bits then are.
-        let number = v128_and(x, f32x4_eq(x, x));
-        i32x4_sub(f32x4_add(number, f32x4_splat(12_582_912.0)), i32x4_splat(0x4B40_0000))
-    }
-
-    #[inline(always)]
     pub fn nearest_bytes([a, b, c, d]: [v128; 4]) -> v128 {
-        // As above; narrowing would be written out by LLVM as clamps.
+        // To 1.5 * 2^23 there is no float nearer than the next whole number, which the lowest bits then are. Narrowing would be
+        // written out by LLVM as clamps.
         let low = |x: v128, y: v128| {
             let [x, y] = [x, y].map(|x| f32x4_add(x, f32x4_splat(12_582_912.0)));
             u8x16_shuffle::<0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28>(x, y)
@@ -318,12 +300,6 @@ mod imp {
     #[inline(always)]
     pub fn add_bytes(x: v128, other: v128) -> v128 {
         u8x16_add(x, other)
-    }
-
-    #[inline(always)]
-    pub fn bytes<const SIGNED: bool>([a, b, c, d]: [v128; 4]) -> v128 {
-        let [low, high] = [i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d)];
-        if SIGNED { i8x16_narrow_i16x8(low, high) } else { u8x16_narrow_i16x8(low, high) }
     }
 
     #[inline(always)]
@@ -456,10 +432,6 @@ mod imp {
         x.map(|x| x as f32)
     }
 
-    pub fn nearest(x: [f32; 4]) -> I32x4 {
-        x.map(|x| x.round_ties_even() as i32)
-    }
-
     pub fn nearest_bytes(floats: [[f32; 4]; 4]) -> I32x4 {
         from_bytes(from_fn(|index| floats[index / 4][index % 4].round_ties_even() as i32 as i8))
     }
@@ -467,13 +439,6 @@ mod imp {
     pub fn add_bytes(x: I32x4, other: I32x4) -> I32x4 {
         let (x, other) = (to_bytes(x), to_bytes(other));
         from_bytes(from_fn(|index| x[index].wrapping_add(other[index])))
-    }
-
-    pub fn bytes<const SIGNED: bool>(numbers: [I32x4; 4]) -> I32x4 {
-        from_bytes(from_fn(|index| {
-            let x = numbers[index / 4][index % 4].clamp(-32768, 32767);
-            if SIGNED { x.clamp(-128, 127) as i8 } else { x.clamp(0, 255) as u8 as i8 }
-        }))
     }
 
     pub fn widen<const SIGNED: bool>(x: I32x4) -> [I32x4; 4] {

@@ -58,7 +58,7 @@ pub struct Quantization {
     pub kind: Kind,
     /// What 1 stands for.
     pub scale: f32,
-    /// What stands for 0.
+    /// What stands for 0: one of these bytes.
     pub zero_point: i32,
 }
 
@@ -193,9 +193,7 @@ impl Weights {
                 let floats = |of: &dyn Fn(usize) -> f32| {
                     let numbers: [f32; 4] = std::array::from_fn(|lane| {
                         let column = first + 4 * vector + lane;
-                        let number = if column < columns { of(column) } else { 0.0 };
-                        // Any NaN is the one whose lowest byte is 0.
-                        if number.is_nan() { f32::NAN } else { number }
+                        if column < columns { canonical(of(column)) } else { 0.0 }
                     });
                     // SAFETY: there are four numbers.
                     unsafe { F32x4::load(numbers.as_ptr()) }
@@ -332,18 +330,22 @@ impl Weights {
         let (multiple, zero, [least, most]) = match target {
             Target::Floats(..) => (1.0, 0, [f32::NEG_INFINITY, f32::INFINITY]),
             Target::Bytes(_, _, quantization) => {
-                (quantization.scale.recip(), quantization.zero_point, quantization.multiples())
+                (canonical(quantization.scale.recip()), quantization.zero_point, quantization.multiples())
             }
         };
+        // Rounding keeps order: bounds of floats are bounds of multiples, which a scale below 0 has change places. Zero times
+        // infinity is what is made of no number.
+        let bound = |x: f32| if (x * multiple).is_nan() { 0.0 } else { (x * multiple).clamp(least, most) };
+        let [low, high] = [bound(bounds.low), bound(bounds.high)];
+        let [low, high] = if multiple < 0.0 { [high, low] } else { [low, high] };
         End {
             moved: [self.moved[at], self.moved[at + 1]],
             constant: [constants[at], constants[at + 1]],
             factor: [self.factors[at], self.factors[at + 1]],
             summand: [self.summands[at], self.summands[at + 1]],
             multiple: F32x4::splat(multiple),
-            // Rounding keeps order: bounds of floats are bounds of multiples.
-            low: F32x4::splat((bounds.low * multiple).clamp(least, most)),
-            high: F32x4::splat((bounds.high * multiple).clamp(least, most)),
+            low: F32x4::splat(low),
+            high: F32x4::splat(high),
             zero: I32x4::splat_byte(zero as u8),
         }
     }
@@ -352,6 +354,11 @@ impl Weights {
 /// By how much a weight, moved, is beyond the bits that there are.
 fn outside(weight: i32, narrow: bool) -> i32 {
     weight - if narrow { weight.clamp(0, 127) } else { weight.clamp(-128, 127) }
+}
+
+/// The number, or the NaN whose lowest byte is 0: bytes are taken from there.
+fn canonical(x: f32) -> f32 {
+    if x.is_nan() { f32::NAN } else { x }
 }
 
 fn integers(numbers: [i32; 4]) -> I32x4 {

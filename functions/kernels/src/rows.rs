@@ -2,7 +2,7 @@
 //!
 //! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows are
 //! packed as they come, four to a strip, of each step the four numbers together; a strip stays in the cache until it has
-//! met all blocks. A tile of the result starts from the bias and is clipped before it is stored.
+//! met all blocks. A tile of the result starts from the bias and has its activation done before it is stored.
 
 use std::mem::MaybeUninit;
 

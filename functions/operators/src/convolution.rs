@@ -13,7 +13,7 @@ use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
 use crate::strips::{Rows, multiply};
 
-/// A convolution with weights, a bias, bounds, and arithmetic. A step of the product with the weights is a number of the
+/// A convolution with weights, a bias, an activation, and arithmetic. A step of the product with the weights is a number of the
 /// window: its channels lie together, those of a row beside each other.
 #[derive(Clone)]
 pub struct Convolution {
@@ -23,7 +23,7 @@ pub struct Convolution {
     pub weights: Arc<Weights>,
     /// The same for windows of few numbers, where there is a kernel for these.
     pub shallow: Option<Arc<Shallow>>,
-    /// The least and the largest result.
+    /// What becomes of a result.
     pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,

@@ -11,14 +11,14 @@ use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
 use crate::quantized::{datum_type, room};
 
-/// A depthwise convolution with weights, a bias, bounds, and arithmetic.
+/// A depthwise convolution with weights, a bias, an activation, and arithmetic.
 #[derive(Clone)]
 pub struct Depthwise {
     /// Where what is.
     pub geometry: Geometry,
     /// The weights.
     pub weights: Arc<Weights>,
-    /// The least and the largest result.
+    /// What becomes of a result.
     pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,

@@ -449,6 +449,7 @@ impl Root {
                 let weight = |step: usize, column: usize| i32::from(weights[step * columns + column]);
                 let weights =
                     ByteWeights::pack(weights.len() / columns, columns, weight, |column| factors[column], bias);
+                debug_assert!(matches!(activation, Activation::Clip(_)), "products of bytes take no gate");
                 let bounds = activation.bounds();
                 Box::new(QuantizedProduct { over, weights: Arc::new(weights), bounds, fused, quantization })
             }

@@ -10,7 +10,7 @@ use tract_core::internal::*;
 use crate::fused::{Bound, Fused};
 use crate::strips::{Rows, multiply};
 
-/// The product of a tensor's rows with weights, a bias, bounds, and arithmetic.
+/// The product of a tensor's rows with weights, a bias, an activation, and arithmetic.
 ///
 /// The first `rows` axes of the input tell the row, the others, together, are what is summed over. The result has the same
 /// rows, and `columns` as its last axes.
@@ -22,7 +22,7 @@ pub struct Product {
     pub rows: usize,
     /// The last axes of the result.
     pub columns: TVec<usize>,
-    /// The least and the largest result.
+    /// What becomes of a result.
     pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,

@@ -32,7 +32,7 @@ pub struct Winograd {
     pub geometry: Geometry,
     /// The weights.
     pub points: Arc<Points>,
-    /// The least and the largest result.
+    /// What becomes of a result.
     pub activation: Activation,
     /// What is done then.
     pub fused: Option<Fused>,

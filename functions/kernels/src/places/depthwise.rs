@@ -130,7 +130,8 @@ impl Depthwise {
                 taps.weights = weights.wrapping_add(horizontal.first * padded);
                 taps.size[1] = horizontal.end - horizontal.first;
                 taps.outside = window.before[1].saturating_sub(begin);
-                taps.inside = (width + window.before[1] - begin - taps.outside).min(width);
+                // None of them, where the window begins behind the image.
+                taps.inside = (width + window.before[1]).saturating_sub(begin + taps.outside).min(width);
             };
             // SAFETY: as the caller says; what is read is inside of the image.
             unsafe {

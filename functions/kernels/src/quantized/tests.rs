@@ -96,14 +96,20 @@ impl Case {
         unsafe { weights.multiply(self.rows, &self.strips(&weights), &constants, target, Bounds::NONE) };
         assert_eq!(floats, expected);
 
-        let quantization = Quantization { kind: self.kind, scale: 4.0, zero_point: 5 };
-        let mut bytes = vec![0; expected.len()];
-        let target = Target::Bytes(bytes.as_mut_ptr(), self.columns, quantization);
-        // SAFETY: there is as much room.
-        unsafe { weights.multiply(self.rows, &self.strips(&weights), &constants, target, Bounds::NONE) };
-        let mut quantized = vec![0; expected.len()];
-        quantize(quantization, &expected, &mut quantized);
-        assert_eq!(bytes, quantized);
+        // A scale may be below 0, and so small that there are no multiples of it.
+        for scale in [4.0, -4.0, 1e-40] {
+            let quantization = Quantization { kind: self.kind, scale, zero_point: 5 };
+            for bounds in [Bounds::NONE, Bounds { low: -20.0, high: 30.0 }, Bounds { low: 0.0, high: f32::INFINITY }] {
+                let mut bytes = vec![0; expected.len()];
+                let target = Target::Bytes(bytes.as_mut_ptr(), self.columns, quantization);
+                // SAFETY: there is as much room.
+                unsafe { weights.multiply(self.rows, &self.strips(&weights), &constants, target, bounds) };
+                let mut quantized = vec![0; expected.len()];
+                let clipped: Vec<f32> = expected.iter().map(|x| x.clamp(bounds.low, bounds.high)).collect();
+                quantize(quantization, &clipped, &mut quantized);
+                assert_eq!(bytes, quantized, "{quantization:?} {bounds:?}");
+            }
+        }
 
         let mut one = weights.strips(1);
         let mut row = vec![0.0; self.columns];
