@@ -4,7 +4,7 @@
 
 use samara_tests::models::{self, assert_right};
 use samara_tests::server::Serve;
-use samara_tests::tensor::{Tensor, assert_close, binary_request, json_request, outputs};
+use samara_tests::tensor::{Tensor, assert_close, binary_request, outputs};
 
 /// Serves a model, and asks it every vector of its card in each form.
 #[track_caller]
