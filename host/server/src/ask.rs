@@ -1,5 +1,6 @@
 //! A request to a model or function: taken in, waited for, and told of.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,7 @@ impl Service {
         let (reply, answer) = oneshot::channel();
         let (deadline, cancellation) = (patience.deadline, Cancellation::default());
         let pending = cancellation.clone();
+        let counted = Arc::new(AtomicBool::new(false));
         let job = Job {
             served: Arc::clone(served),
             lease: Arc::new(lease),
@@ -129,6 +131,7 @@ impl Service {
             batching,
             reply,
             cancellation,
+            overdue: Arc::clone(&counted),
             id,
             trace,
         };
@@ -152,7 +155,7 @@ impl Service {
             }
             Answer::Overdue => {
                 counters.fail.add(accepted.elapsed());
-                Err(overdue(served, deadline))
+                Err(overdue(served, deadline, &counted))
             }
             Answer::Lost => Err(Error::Internal("the inference was lost".to_owned())),
         }

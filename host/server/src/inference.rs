@@ -1,7 +1,7 @@
 //! One inference, on a worker's thread.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use samara_admission::{Batching, Permit, Refusal};
@@ -34,6 +34,8 @@ pub struct Job {
     pub reply: oneshot::Sender<Result<InferResponse, Error>>,
     /// Says that nobody waits any more.
     pub cancellation: Cancellation,
+    /// Whether its deadline has been counted: who waits, and the worker, may both see it pass at the same time.
+    pub overdue: Arc<AtomicBool>,
     pub id: RequestId,
     /// Present while traces are on.
     pub trace: Option<Arc<Trace>>,
@@ -181,7 +183,8 @@ impl Job {
     /// What the client is told of a failure, which is counted and logged.
     pub fn explain(&self, error: InferError) -> Error {
         // Who waits may have told the client of its deadline already.
-        let told = matches!(error, InferError::Deadline { .. }) && self.reply.is_closed();
+        let told = matches!(error, InferError::Deadline { .. })
+            && (self.reply.is_closed() || self.overdue.swap(true, Ordering::Relaxed));
         if let Some(limit) = ModelLimit::of(&error).filter(|_| !told) {
             self.served.counters.hit(limit);
             let model = &self.served.metadata().name;
@@ -266,9 +269,11 @@ pub fn refused(refusal: &Refusal, deadline: Duration) -> Error {
     }
 }
 
-/// What a client is told whose request is not done in time, although it goes on for others; it is counted.
-pub fn overdue(served: &Served, deadline: Duration) -> Error {
-    served.counters.hit(ModelLimit::Deadline);
+/// What a client is told whose request is not done in time, although it goes on for others; it is counted, unless it was.
+pub fn overdue(served: &Served, deadline: Duration, counted: &AtomicBool) -> Error {
+    if !counted.swap(true, Ordering::Relaxed) {
+        served.counters.hit(ModelLimit::Deadline);
+    }
     refusal(InferError::Deadline { deadline }, RETRY_AFTER)
 }
 
