@@ -52,7 +52,7 @@ pub fn write_with_manifest(directory: &Path, fixture: &str, name: &str) -> PathB
         version: "1".to_owned(),
         generator: "samara-tests".to_owned(),
         simd: Simd::Baseline,
-        vector_registers: None,
+        tune: None,
         source: Source { file: format!("{fixture}.wat"), sha256: String::new() },
         inputs: specs("x"),
         outputs: specs("y"),

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use samara_arena::Plan;
-use samara_kernels::registers;
+use samara_kernels::tune::Tune;
 use samara_model::{Exchange, Model};
 use samara_protocol::ModelMetadata;
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ struct Declaration {
     per_item: bool,
     /// A shape for each input with which the plan is run once before the snapshot.
     sample: Vec<Vec<usize>>,
-    /// How many vector registers the processors have that it will run on.
-    vector_registers: usize,
+    /// The processors that it will run on.
+    tune: String,
 }
 
 /// What the engine tells about the loaded model: the reply of [`samara_load`], in JSON.
@@ -107,9 +107,9 @@ impl Loader {
 
     /// Builds the plan of the graph whose parts have come.
     fn load(&mut self) -> TractResult<Report> {
-        let Declaration { model: metadata, labels, per_item, sample, vector_registers } =
+        let Declaration { model: metadata, labels, per_item, sample, tune } =
             serde_json::from_slice(&self.exchange.take())?;
-        registers::set(vector_registers);
+        Tune::named(&tune).context("no kernels are tuned for that")?.choose();
         let text = self.graph.take().context("the part graph.nnef has not come")?;
         let mut tensors = HashMap::new();
         let mut resources = HashMap::new();

@@ -16,9 +16,9 @@ pub mod places;
 mod product;
 pub mod program;
 pub mod quantized;
-pub mod registers;
 pub mod rows;
 mod tile;
+pub mod tune;
 mod vector;
 pub mod winograd;
 

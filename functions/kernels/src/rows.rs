@@ -7,8 +7,8 @@
 use std::mem::MaybeUninit;
 
 use crate::activation::{Activation, Vectors};
-use crate::registers;
 use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, Sums, TIGHT, multiply};
+use crate::tune::Tune;
 use crate::vector::F32x4;
 
 /// Columns of a block.
@@ -166,7 +166,7 @@ impl Weights {
             unsafe {
                 let to = Target { to: target.to.add(block * BLOCK), ..target };
                 let done = if block < whole { rows / STRIP } else { 0 };
-                if !registers::are_many() || block >= whole / 2 * 2 {
+                if !Tune::Aarch64.is_chosen() || block >= whole / 2 * 2 {
                     panel.tiles(done, strips, to);
                 } else if block % 2 == 0 {
                     panel.wide_tiles(done, strips, to);
@@ -286,6 +286,16 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
     }
 }
 
+/// The same for processors that have little room for decoded instructions.
+#[inline(never)]
+unsafe fn tight_product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let [tile] = multiply::<1, STRIP, BLOCK, TIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        sums.write(tile);
+    }
+}
+
 /// The same of two blocks, beside each other, for processors of 32 registers.
 #[inline(never)]
 unsafe fn wide_product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
@@ -335,12 +345,16 @@ impl Panel {
         // Not zeros: Wasmtime writes these by a call, which takes as long as eight steps.
         let mut room = MaybeUninit::<[Sums; 2]>::uninit();
         let sums: *mut Sums = room.as_mut_ptr().cast();
+        let tight = Tune::Skylake.is_chosen();
         while count > 0 {
-            let some = if self.depth <= SHORT { count.min(2) } else { 1 };
+            let short = if tight { TIGHT } else { SHORT };
+            let some = if self.depth <= short { count.min(2) } else { 1 };
             // SAFETY: as the caller says; so many sums are written before they are read.
             unsafe {
                 if some == 2 {
                     products(self.depth, strip, self, sums);
+                } else if tight {
+                    tight_product(self.depth, strip, self, sums);
                 } else {
                     product(self.depth, strip, self, sums);
                 }

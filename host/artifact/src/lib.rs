@@ -9,7 +9,9 @@
 mod inspection;
 mod manifest;
 mod signature;
+mod tune;
 
 pub use inspection::{InspectError, Inspection, MemoryImage, Part, core_module};
-pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source, VectorRegisters};
+pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source};
 pub use signature::{FUNCTION_SECTION, Signature, SignatureError};
+pub use tune::Tune;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use wasm_encoder::{CustomSection, Encode, Section};
 use wasmparser::{Parser, Payload};
 
+use crate::Tune;
+
 /// Name of the custom section, at the top level of a component, that holds the manifest in JSON.
 pub const MANIFEST_SECTION: &str = "samara:manifest";
 
@@ -29,8 +31,8 @@ pub struct Manifest {
     /// The vector instructions that the component needs.
     pub simd: Simd,
     /// What its kernels were chosen for, where it has any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vector_registers: Option<VectorRegisters>,
+    #[serde(default, deserialize_with = "Tune::deserialize_known", skip_serializing_if = "Option::is_none")]
+    pub tune: Option<Tune>,
     /// The ONNX file that it was made from.
     pub source: Source,
     /// What an inference takes.
@@ -90,23 +92,6 @@ pub enum Simd {
     Relaxed,
     /// 128-bit vectors alone, for hosts without the relaxed instructions.
     Baseline,
-}
-
-/// How many vector registers the processors have that a component's kernels are chosen for. On others it runs, and computes
-/// the same, but slower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "u8", try_from = "u8")]
-pub enum VectorRegisters {
-    /// 16: x86-64, where Cranelift leaves AVX-512's others alone.
-    Sixteen,
-    /// 32: aarch64.
-    ThirtyTwo,
-}
-
-impl VectorRegisters {
-    /// How many the processor has that this runs on.
-    pub const HERE: VectorRegisters =
-        if cfg!(target_arch = "aarch64") { VectorRegisters::ThirtyTwo } else { VectorRegisters::Sixteen };
 }
 
 /// Why there is no manifest to be had.
@@ -229,44 +214,6 @@ impl FromStr for Simd {
     }
 }
 
-// === impl VectorRegisters ===
-
-impl From<VectorRegisters> for u8 {
-    fn from(registers: VectorRegisters) -> u8 {
-        match registers {
-            VectorRegisters::Sixteen => 16,
-            VectorRegisters::ThirtyTwo => 32,
-        }
-    }
-}
-
-impl TryFrom<u8> for VectorRegisters {
-    type Error = String;
-
-    fn try_from(count: u8) -> Result<Self, Self::Error> {
-        match count {
-            16 => Ok(VectorRegisters::Sixteen),
-            32 => Ok(VectorRegisters::ThirtyTwo),
-            _ => Err(format!("no kernels for {count} vector registers: 16 or 32")),
-        }
-    }
-}
-
-impl fmt::Display for VectorRegisters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        u8::from(*self).fmt(f)
-    }
-}
-
-impl FromStr for VectorRegisters {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let count: u8 = text.parse().map_err(|_| format!("no number of vector registers: {text:?}; 16 or 32"))?;
-        count.try_into()
-    }
-}
-
 fn zeros(spec: &TensorSpec, shape: &[u64]) -> Option<InputTensor<'static>> {
     let elements = usize::try_from(element_count(shape)?).ok()?;
     // An element of BYTES is its length before its bytes: an empty string is a length of zero.
@@ -295,7 +242,7 @@ mod tests {
             version: "1".into(),
             generator: "samara 0".into(),
             simd: Simd::Relaxed,
-            vector_registers: Some(VectorRegisters::ThirtyTwo),
+            tune: Some(Tune::Aarch64),
             source: Source { file: "m.onnx".into(), sha256: "00".into() },
             inputs: vec![TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1, 3] }],
             outputs: vec![],
@@ -342,8 +289,11 @@ mod tests {
         let json = r#"{"format":1,"name":"m","version":"1","generator":"samara 0","simd":"relaxed",
             "source":{"file":"m.onnx","sha256":"00"},"inputs":[{"name":"x","datatype":"FP32","shape":[-1,3]}],
             "outputs":[],"sample":[[1,3]],"cost":{"parameters":1,"multiply_accumulates":2},"labels":["a"]}"#;
-        let manifest = Manifest { vector_registers: None, ..manifest() };
+        let manifest = Manifest { tune: None, ..manifest() };
         assert_eq!(Manifest::parse(json.as_bytes()).expect("read"), manifest);
+        // And as later versions may write it.
+        let later = json.replacen('{', r#"{"tune":"z80","#, 1);
+        assert_eq!(Manifest::parse(later.as_bytes()).expect("read"), manifest);
         let mut written = EMPTY_COMPONENT.to_vec();
         manifest.append_to(&mut written).expect("append");
         assert!(!String::from_utf8_lossy(&written).contains(r#""nn""#), "a model of its own names no host's");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use samara_artifact::{Simd, VectorRegisters};
+use samara_artifact::{Simd, Tune};
 use samara_compiler::InputShape;
 use samara_configuration::ServeSettings;
 use samara_nn::GraphSpec;
@@ -68,10 +68,10 @@ pub struct CompileOptions {
     /// wasm [default: relaxed].
     #[arg(long, value_name = "relaxed|baseline")]
     pub simd: Option<Simd>,
-    /// How many vector registers the processors have that it will run on: 16 on x86-64, 32 on aarch64. It runs on others too,
-    /// but slower. Only with --target wasm [default: as many as this machine's].
-    #[arg(long, value_name = "16|32")]
-    pub vector_registers: Option<VectorRegisters>,
+    /// The processors to choose kernels for: skylake is Intel's from Sandy Bridge to Ice Lake, x86-64 AMD's and those of
+    /// Intel since. It runs on others too, but slower. Only with --target wasm [default: what this machine has].
+    #[arg(long, value_name = "x86-64|skylake|aarch64")]
+    pub tune: Option<Tune>,
     /// A text file with the name of one class a line, kept in the component.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,

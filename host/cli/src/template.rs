@@ -176,7 +176,7 @@ mod tests {
             version: "1".to_owned(),
             generator: "samara 0".to_owned(),
             simd: Simd::Relaxed,
-            vector_registers: None,
+            tune: None,
             source: Source { file: "m.onnx".to_owned(), sha256: String::new() },
             inputs,
             outputs,

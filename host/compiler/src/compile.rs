@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd, VectorRegisters};
+use samara_artifact::{Cost, Inspection, Manifest, MemoryImage, Simd, Tune};
 use samara_protocol::{ModelMetadata, PLATFORM, TensorSpec};
 use samara_runtime::{DirtyPages, Model, Runtime};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct Options {
     /// The vector instructions to use.
     pub simd: Simd,
     /// What to choose the kernels for.
-    pub vector_registers: VectorRegisters,
+    pub tune: Tune,
     /// What its classes are called.
     pub labels: Option<Vec<String>>,
 }
@@ -50,7 +50,7 @@ pub struct Report {
     /// The vector instructions that it uses.
     pub simd: Simd,
     /// What its kernels were chosen for.
-    pub vector_registers: VectorRegisters,
+    pub tune: Tune,
     /// SHA-256 of the ONNX file.
     pub source_sha256: String,
     /// What an inference takes.
@@ -89,7 +89,7 @@ struct Declaration<'a> {
     labels: &'a [String],
     per_item: bool,
     sample: &'a [Vec<usize>],
-    vector_registers: VectorRegisters,
+    tune: Tune,
 }
 
 /// What the engine tells about the loaded model.
@@ -136,7 +136,7 @@ pub fn compile<'a>(
         labels: options.labels.as_deref().unwrap_or_default(),
         per_item: graph.per_item,
         sample: &graph.sample,
-        vector_registers: options.vector_registers,
+        tune: options.tune,
     };
     let (loaded, frozen): (Loaded, _) =
         clock.step(|| engine.freeze(&declaration, parts).map_err(|error| blame(error, &graph)))?;
@@ -153,7 +153,7 @@ pub fn compile<'a>(
         name: options.name.clone(),
         version: options.version.clone(),
         simd: options.simd,
-        vector_registers: options.vector_registers,
+        tune: options.tune,
         source_sha256: onnx.sha256,
         inputs: graph.inputs,
         outputs: graph.outputs,
@@ -229,7 +229,7 @@ fn manifest(onnx: &OnnxFile, options: &Options, graph: &TypedGraph) -> Manifest 
         version: options.version.clone(),
         generator: GENERATOR.to_owned(),
         simd: options.simd,
-        vector_registers: Some(options.vector_registers),
+        tune: Some(options.tune),
         source: onnx.source(),
         inputs: graph.inputs.clone(),
         outputs: graph.outputs.clone(),

@@ -69,7 +69,7 @@ const SAMPLE_SIZE: u64 = 1;
 /// or `NAME:VERSION` where the version is not 1.
 ///
 /// The file itself is to be put beside the component: see [`Destination::write_graph`](crate::Destination::write_graph).
-/// [`Options::simd`] and [`Options::vector_registers`] are passed over, since the adapter computes nothing. Nothing is run, which takes a host that has
+/// [`Options::simd`] and [`Options::tune`] are passed over, since the adapter computes nothing. Nothing is run, which takes a host that has
 /// the graph.
 pub fn compile_for_host<'a>(
     runtime: &Runtime,
@@ -143,7 +143,7 @@ fn manifest(onnx: &OnnxFile, options: &Options, signature: &Signature) -> Manife
         version: options.version.clone(),
         generator: GENERATOR.to_owned(),
         simd: Simd::Baseline,
-        vector_registers: None,
+        tune: None,
         source: onnx.source(),
         inputs: signature.inputs.clone(),
         outputs: signature.outputs.clone(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use samara_artifact::Tune;
 use samara_tests::samara::{self, Run, assert_says};
 use samara_tests::{guests, models};
 use serde_json::json;
@@ -21,7 +22,7 @@ fn json_has_all_that_the_component_tells() {
     assert_eq!(manifest["name"], "fashion-cnn");
     assert_eq!(manifest["version"], "1");
     assert_eq!(manifest["simd"], "relaxed");
-    assert_eq!(manifest["vector_registers"], if cfg!(target_arch = "aarch64") { 32 } else { 16 });
+    assert_eq!(manifest["tune"], Tune::here().to_string());
     assert_eq!(manifest["source"]["file"], "fashion-cnn.onnx");
     assert_eq!(manifest["source"]["sha256"].as_str().map(str::len), Some(64));
     assert!(manifest["generator"].as_str().is_some_and(|generator| generator.starts_with("samara ")), "{manifest}");

@@ -62,7 +62,7 @@ fn write_model(path: &Path, signature: &str, sample: &[&[u64]]) {
         version: "1".to_owned(),
         generator: "samara-tests".to_owned(),
         simd: Simd::Baseline,
-        vector_registers: None,
+        tune: None,
         source: Source { file: "model.onnx".to_owned(), sha256: String::new() },
         inputs,
         outputs,

@@ -74,7 +74,7 @@ fn the_manifest_names_the_graph_and_the_file_is_the_model() {
     assert_eq!(manifest["outputs"], json!([{"name": "logits", "datatype": "FP32", "shape": [-1, 10]}]));
     assert_eq!(manifest["sample"], json!([[1, 1, 28, 28]]));
     assert_eq!(manifest["simd"], "baseline");
-    assert_eq!(manifest.get("vector_registers"), None, "it computes nothing");
+    assert_eq!(manifest.get("tune"), None, "it computes nothing");
     assert_eq!(manifest["cost"], Value::Null);
 }
 
@@ -245,12 +245,12 @@ fn labels_ride_in_the_component_and_are_counted() {
     assert_says(&message, &["labels", "1", "2"]);
 }
 
-/// Vector instructions and registers are what the host's backend uses; the component has none to choose.
+/// Vector instructions, and what kernels are tuned for, are what the host's backend uses; the component has none to choose.
 #[test]
 fn vectors_are_not_for_a_model_that_the_host_runs() {
     let directory = tempdir().unwrap();
     let path = onnx::twice().write(directory.path(), "twice.onnx");
-    for (option, value) in [("--simd", "baseline"), ("--vector-registers", "32")] {
+    for (option, value) in [("--simd", "baseline"), ("--tune", "skylake")] {
         let message = refusal(directory.path(), &path, &["--target", "nn", option, value]);
         assert_says(&message, &[option, "--target nn"]);
     }

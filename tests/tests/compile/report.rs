@@ -14,12 +14,12 @@ fn the_report_in_json_has_all_that_is_to_be_known() {
     let directory = tempdir().unwrap();
     let card = models::card("fashion-cnn");
     let options =
-        ["--json", "--name", "fashion", "--version", "7.1", "--input", "image=1,1,28,28", "--vector-registers", "32"];
+        ["--json", "--name", "fashion", "--version", "7.1", "--input", "image=1,1,28,28", "--tune", "aarch64"];
     let report = compile(directory.path(), &card.onnx(), &options).succeeds().json();
     assert_eq!(report["name"], "fashion");
     assert_eq!(report["version"], "7.1");
     assert_eq!(report["simd"], "relaxed");
-    assert_eq!(report["vector_registers"], 32);
+    assert_eq!(report["tune"], "aarch64");
     assert_eq!(report["inputs"], json!([{"name": "image", "datatype": "FP32", "shape": [1, 1, 28, 28]}]));
     assert_eq!(report["outputs"], json!([{"name": "logits", "datatype": "FP32", "shape": [1, 10]}]));
 

@@ -86,10 +86,10 @@ fn unknown_vector_instructions_are_bad_usage() {
 }
 
 #[test]
-fn other_numbers_of_vector_registers_are_bad_usage() {
-    for count in ["24", "300", "many"] {
-        let run = samara::run(["compile", "model.onnx", "--vector-registers", count]);
+fn kernels_for_unknown_processors_are_bad_usage() {
+    for tune in ["z80", "", "Skylake"] {
+        let run = samara::run(["compile", "model.onnx", "--tune", tune]);
         assert_eq!(run.code, Some(2));
-        assert_says(&run.stderr, &["error: ", count, "16 or 32"]);
+        assert_says(&run.stderr, &["error: ", tune, "x86-64, skylake or aarch64"]);
     }
 }

@@ -26,9 +26,9 @@ proptest! {
     #[test]
     fn a_product_is_that_of_rows_and_columns(
         rows in 1..11_usize, depth in 1..70_usize, columns in 1..27_usize, gap in 0..3_usize, seed in 0..1000_u32,
-        activation in activations(), registers in prop::sample::select(vec![registers::FEW, registers::MANY]),
+        activation in activations(), tune in prop::sample::select(vec![Tune::X86_64, Tune::Skylake, Tune::Aarch64]),
     ) {
-        registers::set(registers);
+        tune.choose();
         let (weights, bias) = (numbers(seed, depth * columns), numbers(seed + 1, columns));
         let from = numbers(seed + 2, rows * depth);
         let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use samara_artifact::{Simd, VectorRegisters};
+use samara_artifact::{Simd, Tune};
 use samara_compiler::{Destination, Options, Report, ReportForHost, StepTime, compile, compile_for_host};
 use samara_protocol::TensorSpec;
 use samara_runtime::{Config, Runtime};
@@ -27,9 +27,7 @@ struct Output<'a, R> {
 
 pub fn run(arguments: &CompileOptions) -> Result<()> {
     if arguments.target == Target::Nn {
-        for (option, given) in
-            [("--simd", arguments.simd.is_some()), ("--vector-registers", arguments.vector_registers.is_some())]
-        {
+        for (option, given) in [("--simd", arguments.simd.is_some()), ("--tune", arguments.tune.is_some())] {
             if given {
                 bail!("{option} is for models that run in the component; with --target nn the host runs it");
             }
@@ -47,7 +45,7 @@ pub fn run(arguments: &CompileOptions) -> Result<()> {
         version: arguments.version.clone(),
         inputs: arguments.input.clone(),
         simd: arguments.simd.unwrap_or(Simd::Relaxed),
-        vector_registers: arguments.vector_registers.unwrap_or(VectorRegisters::HERE),
+        tune: arguments.tune.unwrap_or_else(Tune::here),
         labels: arguments.labels.as_deref().map(read_labels).transpose()?,
     };
     let destination = Destination::claim(&output)?;
@@ -150,8 +148,8 @@ impl Steps {
 fn print(output: &Path, report: &Report) {
     println!("{}", output.display());
     println!(
-        "  model        {} version {}, {} SIMD for {} registers",
-        report.name, report.version, report.simd, report.vector_registers
+        "  model        {} version {}, {} SIMD, tuned for {}",
+        report.name, report.version, report.simd, report.tune
     );
     print_signature(&report.inputs, &report.outputs);
     println!(

@@ -105,12 +105,8 @@ impl LoadedGraph {
 fn print_manifest(manifest: &Manifest, loaded: Option<&LoadedGraph>) {
     match &manifest.nn {
         None => {
-            let registers = manifest.vector_registers.map(|count| format!(" for {count} registers"));
-            let registers = registers.unwrap_or_default();
-            println!(
-                "  model        {} version {}, {} SIMD{registers}",
-                manifest.name, manifest.version, manifest.simd
-            );
+            let tuned = manifest.tune.map(|tune| format!(", tuned for {tune}")).unwrap_or_default();
+            println!("  model        {} version {}, {} SIMD{tuned}", manifest.name, manifest.version, manifest.simd);
         }
         Some(graph) => {
             println!("  model        {} version {}, run by the host", manifest.name, manifest.version);
