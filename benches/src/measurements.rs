@@ -12,6 +12,7 @@ mod isolation;
 mod nn;
 mod start;
 mod telemetry;
+mod tune;
 
 use anyhow::Result;
 
@@ -36,6 +37,7 @@ pub const ALL: &[Measurement] = &[
     Measurement { name: "compile", title: "compilation of EfficientNet-Lite0", run: compile::run },
     Measurement { name: "start", title: "process start to the first answer", run: start::run },
     Measurement { name: "isolation", title: "fresh against reused instances", run: isolation::run },
+    Measurement { name: "tune", title: "kernels for this processor", run: tune::run },
     Measurement { name: "functions", title: "functions around models", run: functions::run },
     Measurement { name: "nn", title: "models that the host runs", run: nn::run },
     Measurement { name: "batching", title: "requests in batches", run: batching::run },

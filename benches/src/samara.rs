@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use samara_artifact::Tune;
 use serde_json::Value;
 
 use crate::zoo::Build;
@@ -78,6 +79,11 @@ impl Samara {
 
     /// Compiles a model into `output` and returns the report, `steps` and all.
     pub fn compile(&self, build: &Build, output: &Path) -> Result<Value> {
+        self.compile_with(build, output, &[])
+    }
+
+    /// The same with further options.
+    fn compile_with(&self, build: &Build, output: &Path, options: &[OsString]) -> Result<Value> {
         let mut arguments = vec!["compile".into(), build.onnx.clone().into_os_string()];
         arguments.extend(["--name".into(), build.name.clone().into()]);
         for shape in &build.inputs {
@@ -85,6 +91,7 @@ impl Samara {
         }
         arguments.extend(["--output".into(), output.into()]);
         arguments.extend(["--cache-dir".into(), self.code_cache().into_os_string(), "--json".into()]);
+        arguments.extend_from_slice(options);
         let report = self.run(&arguments).with_context(|| format!("samara compile {}", build.onnx.display()))?;
         serde_json::from_str(&report).context("samara compile --json does not print JSON")
     }
@@ -102,6 +109,15 @@ impl Samara {
         eprintln!("      compiling {}", build.name);
         self.compile(build, &component)?;
         fs::write(stamp, wanted)?;
+        Ok(component)
+    }
+
+    /// The model compiled for a kind of processors.
+    pub fn component_tuned(&self, build: &Build, tune: Tune) -> Result<PathBuf> {
+        let directory = self.target.join("bench").join("components-tuned");
+        fs::create_dir_all(&directory)?;
+        let component = directory.join(format!("{}-{tune}.wasm", build.name));
+        self.compile_with(build, &component, &["--tune".into(), tune.to_string().into()])?;
         Ok(component)
     }
 

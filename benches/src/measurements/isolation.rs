@@ -113,7 +113,8 @@ fn measure(model: &Model, inputs: &[InputTensor<'_>], rounds: usize) -> Result<T
     Ok(times)
 }
 
-fn call(instance: &mut Instance, inputs: &[InputTensor<'_>]) -> Result<Duration> {
+/// An inference's time.
+pub fn call(instance: &mut Instance, inputs: &[InputTensor<'_>]) -> Result<Duration> {
     let start = Instant::now();
     let outputs = instance.infer(inputs, &[])?;
     let time = start.elapsed();

@@ -20,7 +20,8 @@ pub enum Tune {
 }
 
 impl Tune {
-    const ALL: [Tune; 3] = [Tune::X86_64, Tune::Skylake, Tune::Aarch64];
+    /// All of them.
+    pub const ALL: [Tune; 3] = [Tune::X86_64, Tune::Skylake, Tune::Aarch64];
 
     /// The kind that the processor is of which this runs on.
     pub fn here() -> Tune {
