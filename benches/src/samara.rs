@@ -96,13 +96,14 @@ impl Samara {
         serde_json::from_str(&report).context("samara compile --json does not print JSON")
     }
 
-    /// The compiled model: compiled now, unless this binary has compiled this file this way before.
+    /// The compiled model: compiled now, unless this binary has compiled this file this way on such a machine before.
     pub fn component(&self, build: &Build) -> Result<PathBuf> {
         let directory = self.target.join("bench").join("components");
         fs::create_dir_all(&directory)?;
         let component = directory.join(format!("{}.wasm", build.name));
         let stamp = component.with_extension("stamp");
-        let wanted = format!("{}\n{}\n{:?}\n", state_of(&self.binary)?, state_of(&build.onnx)?, build.inputs);
+        let states = [state_of(&self.binary)?, state_of(&build.onnx)?, Tune::here().to_string()];
+        let wanted = format!("{}\n{:?}\n", states.join("\n"), build.inputs);
         if component.is_file() && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(component);
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
+use samara_artifact::Tune;
 use serde::Deserialize;
 
 use crate::npy;
@@ -74,7 +75,8 @@ fn shared() -> &'static Path {
         fs::create_dir_all(&all).unwrap();
         let binary = fs::metadata(samara::binary()).unwrap();
         let built = binary.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
-        let ours = all.join(format!("{}-{}", binary.len(), built.as_nanos()));
+        // The binary compiles for the processor that it runs on.
+        let ours = all.join(format!("{}-{}-{}", binary.len(), built.as_nanos(), Tune::here()));
         let _alone = lock(&all.join("lock"));
         if !ours.is_dir() {
             for entry in fs::read_dir(&all).unwrap().map(Result::unwrap) {

@@ -18,10 +18,11 @@ const MODEL: &str = "efficientnet-lite0";
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 60;
 
-/// By turns, as one machine is not as fast all the time, and others' noise on it is more than what is to be seen.
+/// Of the time with the fastest kernels.
 const MAX_RATIO: f64 = 1.05;
 
-/// Compares a model compiled for each kind of processors, in instances that are reused.
+/// Compares a model compiled for each kind of processors, in instances that are reused: by turns, as a machine is not
+/// equally fast all the time.
 pub fn run(samara: &Samara) -> Result<Vec<Row>> {
     let card = Card::read(MODEL)?;
     let mut config = Config::default();

@@ -160,13 +160,14 @@ impl Weights {
         assert!(strips.len() >= self.room_for(rows), "{rows} rows of {} are packed", self.depth);
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
+        let is_wide = Tune::Aarch64.is_chosen();
         for block in 0..self.columns.div_ceil(BLOCK) {
             let panel = self.panel(block, activation);
             // SAFETY: there are as many strips and as much room.
             unsafe {
                 let to = Target { to: target.to.add(block * BLOCK), ..target };
                 let done = if block < whole { rows / STRIP } else { 0 };
-                if !Tune::Aarch64.is_chosen() || block >= whole / 2 * 2 {
+                if !is_wide || block >= whole / 2 * 2 {
                     panel.tiles(done, strips, to);
                 } else if block % 2 == 0 {
                     panel.wide_tiles(done, strips, to);
@@ -346,8 +347,9 @@ impl Panel {
         let mut room = MaybeUninit::<[Sums; 2]>::uninit();
         let sums: *mut Sums = room.as_mut_ptr().cast();
         let tight = Tune::Skylake.is_chosen();
+        // Two tiles without a loop are no longer than those processors have room for.
+        let short = if tight { TIGHT } else { SHORT };
         while count > 0 {
-            let short = if tight { TIGHT } else { SHORT };
             let some = if self.depth <= short { count.min(2) } else { 1 };
             // SAFETY: as the caller says; so many sums are written before they are read.
             unsafe {

@@ -14,9 +14,11 @@ pub const SHORT: usize = 32;
 /// No turn of a loop, for products of at most [`SHORT`] steps.
 pub const STRAIGHT: usize = 0;
 
-/// Few steps between two turns of a loop, for what is to be small, and for processors that have little room for decoded
-/// instructions: 1,536 in Intel's Skylake, of which a step is 20.
+/// Few steps between two turns of a loop, for what is to be small, for two tiles beside each other, and for processors that have
+/// little room for decoded instructions: 1,536 in Intel's Skylake, of which a step is 20.
 pub const TIGHT: usize = 24;
+
+const _: () = assert!(TIGHT <= SHORT, "what has no loop has as many steps as a turn of one at the least");
 
 /// Many steps between two turns of a loop, for what is to be fast.
 pub const LOOSE: usize = 96;
@@ -43,14 +45,15 @@ pub type Sums = [[F32x4; VECTORS]; ROWS];
 pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize, const STEPS: usize>(
     depth: usize,
     mut left: *const f32,
-    mut right: *const f32,
+    right: *const f32,
     beside: usize,
     start: [[F32x4; VECTORS]; TILES],
 ) -> [Sums; TILES] {
     let mut sums = start.map(|start| [start; ROWS]);
     let mut remaining = depth;
-    // By itself, as what is added to an address takes an instruction else.
-    let mut other = right.wrapping_add(4);
+    // By themselves, as LLVM else takes the second for a sum, and Cranelift an instruction for that in each step.
+    let mut first: [_; TILES] = std::array::from_fn(|tile| right.wrapping_add(tile * beside));
+    let mut second: [_; TILES] = std::array::from_fn(|tile| right.wrapping_add(tile * beside + 4));
     macro_rules! row {
         ($row:literal, $factors:ident, $vectors:ident) => {
             let factor = $factors.lane::<$row>();
@@ -66,8 +69,7 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
             // SAFETY: of this step there is what the caller says.
             let (factors, vectors) = unsafe {
                 let vectors: [_; TILES] = std::array::from_fn(|tile| {
-                    let at = $step * RIGHT + tile * beside;
-                    [F32x4::load(right.add(at)), F32x4::load(other.add(at))]
+                    [first, second].map(|vector| F32x4::load(vector[tile].add($step * RIGHT)))
                 });
                 (F32x4::load(left.add($step * LEFT)), vectors)
             };
@@ -95,8 +97,8 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
             steps!(84 85 86 87 88 89 90 91 92 93 94 95);
         }
         left = left.wrapping_add(STEPS * LEFT);
-        right = right.wrapping_add(STEPS * RIGHT);
-        other = other.wrapping_add(STEPS * RIGHT);
+        first = first.map(|vector| vector.wrapping_add(STEPS * RIGHT));
+        second = second.map(|vector| vector.wrapping_add(STEPS * RIGHT));
     }
     sums
 }

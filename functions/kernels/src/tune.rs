@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tune {
-    /// 16 vector registers, and room for thousands of decoded instructions: AMD since Zen, Intel since Alder Lake and Sapphire
+    /// 16 vector registers, and room for thousands of decoded instructions: AMD since Zen 2, Intel since Alder Lake and Sapphire
     /// Rapids.
     X86_64,
-    /// 16 vector registers, and room for some 1,500 decoded instructions, so that long loops are decoded again each time: Intel
-    /// from Sandy Bridge to Ice Lake.
+    /// 16 vector registers, and room for 1,500 to 2,300 decoded instructions, so that long loops are decoded again each time:
+    /// Intel before those. Measured on Cascade Lake, which has the fewest.
     Skylake,
     /// 32 vector registers.
     Aarch64,

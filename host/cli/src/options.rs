@@ -68,8 +68,8 @@ pub struct CompileOptions {
     /// wasm [default: relaxed].
     #[arg(long, value_name = "relaxed|baseline")]
     pub simd: Option<Simd>,
-    /// The processors to choose kernels for: skylake is Intel's from Sandy Bridge to Ice Lake, x86-64 AMD's and those of
-    /// Intel since. It runs on others too, but slower. Only with --target wasm [default: what this machine has].
+    /// The processors to choose kernels for: x86-64 is AMD's, and Intel's since Alder Lake and Sapphire Rapids; skylake is
+    /// Intel's before those. The component runs on others too, but slower. Only with --target wasm [default: this machine's].
     #[arg(long, value_name = "x86-64|skylake|aarch64")]
     pub tune: Option<Tune>,
     /// A text file with the name of one class a line, kept in the component.

@@ -64,6 +64,17 @@ fn a_component_of_others_is_shown_as_far_as_it_can_be() {
 }
 
 #[test]
+fn what_kernels_were_chosen_for_is_told_in_words() {
+    let directory = tempdir().unwrap();
+    let onnx = models::card("anomaly-autoencoder").onnx();
+    let component = directory.path().join("m.wasm");
+    let arguments = ["compile", onnx.to_str().unwrap(), "--tune", "skylake", "--output", component.to_str().unwrap()];
+    let told = samara::run(arguments).succeeds().stdout;
+    assert_says(&told, &["relaxed SIMD, tuned for skylake"]);
+    assert_says(&inspect(&component, &[]).succeeds().stdout, &["relaxed SIMD, tuned for skylake"]);
+}
+
+#[test]
 fn what_is_no_component_is_named() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("other.wasm");

@@ -31,7 +31,7 @@ fn the_same_model_gives_the_same_bytes() {
     assert!(one == three, "no cache gives other bytes");
 }
 
-/// A component tells nothing about the machine that it was made on.
+/// A component tells nothing about the machine that it was made on, but the kind of processors.
 #[test]
 fn a_component_holds_no_path_of_this_machine() {
     let directory = tempdir().unwrap();
