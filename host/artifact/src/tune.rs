@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The processors that kernels are chosen for. On others they run too, and compute the same, but slower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub enum Tune {
     /// x86-64 that keeps thousands of decoded instructions: AMD since Zen 2, Intel since Alder Lake and Sapphire Rapids.
     X86_64,
@@ -58,14 +58,6 @@ impl From<Tune> for String {
     }
 }
 
-impl TryFrom<String> for Tune {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        name.parse()
-    }
-}
-
 impl fmt::Display for Tune {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -89,9 +81,7 @@ mod tests {
     fn each_kind_is_read_by_its_name() {
         for tune in Tune::ALL {
             assert_eq!(tune.to_string().parse(), Ok(tune));
-            let json = serde_json::to_string(&tune).expect("JSON");
-            assert_eq!(json, format!("\"{tune}\""));
-            assert_eq!(serde_json::from_str::<Tune>(&json).expect("a kind"), tune);
+            assert_eq!(serde_json::to_value(tune).expect("JSON"), tune.to_string());
         }
         assert!(Tune::ALL.contains(&Tune::here()));
         assert!("z80".parse::<Tune>().is_err());
