@@ -116,17 +116,18 @@ format-check: ## Check the format of the Rust code
 	@$(TIMED) "format of rten's program" $(CARGO) fmt --all --check --manifest-path benches/peers/rten/Cargo.toml
 	@$(TIMED) "format of the generator" $(CARGO) fmt --all --check --manifest-path host/grpc/generate/Cargo.toml
 
-# The compiler carries the engine, so that even checking it needs the engine built.
+# The compiler carries the engine, so that even checking it needs the engine built. With the release's profile, as macros and
+# build scripts are there already.
 .PHONY: lint
 lint: engine ## Run clippy over the host and the guests
 	@$(TIMED) "features of the dependencies" python3 scripts/feature-drift.py
 	@scripts/setup.sh guest-clippy
-	@$(TIMED) "clippy over the host" $(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@$(TIMED) "clippy over the host" $(CARGO) clippy --release $(LOCKED) --workspace --all-targets -- -D warnings
 	@$(TIMED) "clippy over the guests" scripts/lint-guests.sh
 
 .PHONY: docs
 docs: engine ## Build the documentation, warnings denied
-	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc $(LOCKED) --workspace --no-deps
+	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc --release $(LOCKED) --workspace --no-deps
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation of the guests" $(CARGO) doc $(LOCKED) \
 	    --manifest-path functions/Cargo.toml --workspace --exclude samara-engine --no-deps
 

@@ -10,6 +10,8 @@
 #   functions/target/GUEST/PACKAGE.wasm
 # naive-program, which is compared with the engine, is built for speed and with relaxed SIMD.
 #
+# All of them are built in functions/target/wasm, so that what they share is built once.
+#
 # No path of this machine gets into a module, so the same source and toolchain give the same bytes
 # wherever the checkout lies. When nothing changed, cargo says so and the modules keep their times.
 set -euo pipefail
@@ -33,14 +35,28 @@ refuse_machine_paths() {
     done
 }
 
-# build_flavour DIRECTORY PACKAGE FEATURES DESTINATION [PROFILE]
+# build_flavour PACKAGE FEATURES DESTINATION [PROFILE]
 build_flavour() {
-    local directory=$1 package=$2 features=$3 destination=$4 profile=${5:-release} started built
+    local package=$1 features=$2 destination=$3 profile=${4:-release} started built
+    local only_for_ours=()
     started=$(clock)
-    in_wasm_toolchain "$PWD/$directory" "$features" cargo \
-        build --profile "$profile" --manifest-path functions/Cargo.toml --package "$package"
+    # Only crates of this workspace make use of relaxed SIMD, so that all others are built once for both flavours
+    # of the engine. Flags of a profile are not stable yet.
+    if [ "$features" = "$RELAXED_FEATURES" ] && [ "$profile" = release ] && [ "$WASM_TOOLCHAIN_KIND" = source ]; then
+        only_for_ours=(
+            -Z profile-rustflags
+            --config "profile.release.rustflags = ['-Ctarget-feature=$RELAXED_FEATURES']"
+            --config "profile.release.package.'*'.rustflags = []"
+            --config 'profile.release.build-override.rustflags = []'
+        )
+        features=$BASELINE_FEATURES
+    fi
+    # As nothing but a module: for a library beside it, which some packages are too, all they depend on would be compiled
+    # in another way than for the engine.
+    in_wasm_toolchain "$features" cargo rustc --profile "$profile" --manifest-path functions/Cargo.toml \
+        --package "$package" --crate-type cdylib ${only_for_ours[@]+"${only_for_ours[@]}"}
 
-    built=$directory/$WASM_TARGET/$profile/${package//-/_}.wasm
+    built=$WASM_TARGET_DIRECTORY/$WASM_TARGET/$profile/${package//-/_}.wasm
     if [ ! -f "$built" ]; then
         fail "$package built, but left no ${package//-/_}.wasm" \
             "give its Cargo.toml a [lib] with crate-type = [\"cdylib\"]"
@@ -65,13 +81,12 @@ build_guest() {
     fi
     mkdir -p "$output"
     if [ "$guest" = engine ]; then
-        build_flavour "$output/baseline" "$package" "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
-        build_flavour "$output/relaxed" "$package" "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
+        build_flavour "$package" "$BASELINE_FEATURES" "$output/$package-baseline.wasm"
+        build_flavour "$package" "$RELAXED_FEATURES" "$output/$package-relaxed.wasm"
     elif [ "$guest" = naive-program ]; then
-        build_flavour "$output/relaxed" "$package" "$RELAXED_FEATURES" "$output/$package.wasm" peer
+        build_flavour "$package" "$RELAXED_FEATURES" "$output/$package.wasm" peer
     else
-        # One directory for all of them, so that what they share is built once.
-        build_flavour functions/target/functions "$package" "$BASELINE_FEATURES" "$output/$package.wasm"
+        build_flavour "$package" "$BASELINE_FEATURES" "$output/$package.wasm"
     fi
 }
 

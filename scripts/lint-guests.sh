@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Clippy over the guests, as they are built: for wasm. None of them has code of its own for relaxed SIMD.
+# Clippy over the guests, as they are built: for wasm, with the release's profile, whose macros and build scripts are
+# there already. None of them has code of its own for relaxed SIMD.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/step.sh
@@ -13,5 +14,4 @@ fi
 if [ ! -x "${WASM_TOOLCHAIN_CARGO%cargo}cargo-clippy" ]; then
     fail "$WASM_TOOLCHAIN_CARGO has no clippy beside it" "run scripts/setup.sh check-tools"
 fi
-in_wasm_toolchain "$PWD/functions/target/lint" +simd128 cargo-clippy \
-    clippy --manifest-path functions/Cargo.toml --workspace -- -D warnings
+in_wasm_toolchain +simd128 cargo-clippy clippy --release --manifest-path functions/Cargo.toml --workspace -- -D warnings

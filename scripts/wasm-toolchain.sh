@@ -12,6 +12,8 @@
 # something is installed later. Without that file, or when it no longer holds, it is detected again.
 
 WASM_TARGET=wasm32-unknown-unknown
+# Where everything is built for it, so that what guests share is built once.
+WASM_TARGET_DIRECTORY=functions/target/wasm
 WASM_TOOLCHAIN_ENV=target/wasm-toolchain.env
 
 WASM_TOOLCHAIN_KIND=   # target or source
@@ -182,18 +184,21 @@ wasm_rustflags() {
     printf '%s' "$joined"
 }
 
-# in_wasm_toolchain TARGET_DIR TARGET_FEATURES PROGRAM SUBCOMMAND [ARGUMENT...]: runs one of the toolchain's own
+# in_wasm_toolchain TARGET_FEATURES PROGRAM SUBCOMMAND [ARGUMENT...]: runs one of the toolchain's own
 # programs (cargo, cargo-clippy) in the environment that makes it build for wasm, in the root of the checkout.
 # What a surrounding cargo or the user's shell has set is meant for the host's build, and is taken away.
 in_wasm_toolchain() (
     unset RUSTFLAGS RUSTDOC CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
-    CARGO_ENCODED_RUSTFLAGS=$(wasm_rustflags "$2")
-    export CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR=$1
+    CARGO_ENCODED_RUSTFLAGS=$(wasm_rustflags "$1")
+    export CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR=$WASM_TARGET_DIRECTORY
     export CARGO=$WASM_TOOLCHAIN_CARGO RUSTC=$WASM_TOOLCHAIN_RUSTC
     export RUSTC_WRAPPER=$PWD/scripts/rustc-anywhere SAMARA_CHECKOUT=$PWD
-    program=${WASM_TOOLCHAIN_CARGO%cargo}$3
-    subcommand=$4
-    shift 4
+    # Without it, cargo keeps no more than one module of a package, so that the flavours of the engine would be built anew in
+    # turn. It is what cargo's own bootstrap sets; should a cargo not know it, it costs that time.
+    export __CARGO_DEFAULT_LIB_METADATA=samara
+    program=${WASM_TOOLCHAIN_CARGO%cargo}$2
+    subcommand=$3
+    shift 3
     set -- --target "$WASM_TARGET" "$@"
     if [ "$WASM_TOOLCHAIN_KIND" = source ]; then
         # build-std is not stable yet; RUSTC_BOOTSTRAP lets a stable compiler take the flag.

@@ -58,8 +58,14 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
         ($row:literal, $factors:ident, $vectors:ident) => {
             let factor = $factors.lane::<$row>();
             for (sums, vectors) in sums.iter_mut().zip($vectors) {
-                for (sum, vector) in sums[$row].iter_mut().zip(vectors) {
-                    *sum = factor.mul_add(vector, *sum);
+                for (index, (sum, vector)) in sums[$row].iter_mut().zip(vectors).enumerate() {
+                    // On x86-64 the result takes the place of the first operand, which costs a copy where that is needed
+                    // again: so a factor is it last, and the first vector in the row that needs it last.
+                    *sum = if $row == 0 && index == 1 {
+                        vector.mul_add(factor, *sum)
+                    } else {
+                        factor.mul_add(vector, *sum)
+                    };
                 }
             }
         };

@@ -38,7 +38,8 @@ fn build(project: &Path, function: &str) -> PathBuf {
     let script = r#"
         . scripts/wasm-toolchain.sh
         load_wasm_toolchain
-        in_wasm_toolchain "$1" -simd128 cargo build --release --locked --manifest-path "$2"
+        WASM_TARGET_DIRECTORY=$1
+        in_wasm_toolchain -simd128 cargo build --release --locked --manifest-path "$2"
     "#;
     let target = scratch().join("wasm");
     let manifest = project.join("Cargo.toml");
