@@ -15,7 +15,7 @@ pub const SHORT: usize = 32;
 pub const STRAIGHT: usize = 0;
 
 /// Few steps between two turns of a loop, for what is to be small, for two tiles beside each other, and for processors that have
-/// little room for decoded instructions: 1,536 in Intel's Skylake, of which a step is 20.
+/// little room for decoded instructions: 1,536 in Intel's Skylake, of which a step is more than 20.
 pub const TIGHT: usize = 24;
 
 const _: () = assert!(TIGHT <= SHORT, "what has no loop has as many steps as a turn of one at the least");
@@ -59,9 +59,10 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
             let factor = $factors.lane::<$row>();
             for (sums, vectors) in sums.iter_mut().zip($vectors) {
                 for (index, (sum, vector)) in sums[$row].iter_mut().zip(vectors).enumerate() {
-                    // On x86-64 the result takes the place of the first operand, which costs a copy where that is needed
-                    // again: so a factor is it last, and the first vector in the row that needs it last.
-                    *sum = if $row == 0 && index == 1 {
+                    // On x86-64 a result takes the place of its first operand, which costs a copy where that is needed
+                    // again. Cranelift computes the sums from the last to the first: the second vector is needed last in the
+                    // first row's second sum, and each factor in its row's first.
+                    *sum = if $row == 0 && index == VECTORS - 1 {
                         vector.mul_add(factor, *sum)
                     } else {
                         factor.mul_add(vector, *sum)
