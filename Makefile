@@ -13,6 +13,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SAMARA := $(abspath $(TARGET)/release/samara)
 PYTHON := .venv/bin/python
 FUNCTIONS := classify embed identify listen read score
+# The guests on this machine: built where the host is, as they have most of their dependencies in common.
+ON_HOST := --manifest-path functions/Cargo.toml --target-dir $(TARGET)
 # A lock file that does not fit is mended at a desk and refused in CI.
 LOCKED := $(if $(CI),--locked)
 
@@ -83,7 +85,7 @@ test: functions ## Run all tests: Rust, documentation, Python
 	@$(TIMED) "build the program of the tests" functions/build.sh wasi-nn-program
 	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" \
 	    $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
-	@$(TIMED) "guest tests" $(CARGO) nextest run $(LOCKED) --manifest-path functions/Cargo.toml --workspace --exclude samara-engine
+	@$(TIMED) "guest tests" $(CARGO) nextest run --release $(LOCKED) $(ON_HOST) --workspace --exclude samara-engine
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
 
@@ -128,8 +130,8 @@ lint: engine ## Run clippy over the host and the guests
 .PHONY: docs
 docs: engine ## Build the documentation, warnings denied
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc --release $(LOCKED) --workspace --no-deps
-	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation of the guests" $(CARGO) doc $(LOCKED) \
-	    --manifest-path functions/Cargo.toml --workspace --exclude samara-engine --no-deps
+	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation of the guests" $(CARGO) doc --release $(LOCKED) $(ON_HOST) \
+	    --workspace --exclude samara-engine --no-deps
 
 .PHONY: deny
 deny: ## Check the dependencies' licences, sources and advisories

@@ -37,17 +37,19 @@ refuse_machine_paths() {
 
 # build_flavour PACKAGE FEATURES DESTINATION [PROFILE]
 build_flavour() {
-    local package=$1 features=$2 destination=$3 profile=${4:-release} started built
+    local package=$1 features=$2 destination=$3 profile=${4:-guest} started built
     local only_for_ours=()
     started=$(clock)
     # Only crates of this workspace make use of relaxed SIMD, so that all others are built once for both flavours
     # of the engine. Flags of a profile are not stable yet.
-    if [ "$features" = "$RELAXED_FEATURES" ] && [ "$profile" = release ] && [ "$WASM_TOOLCHAIN_KIND" = source ]; then
+    if [ "$features" = "$RELAXED_FEATURES" ] && [ "$profile" = guest ] && [ "$WASM_TOOLCHAIN_KIND" = source ]; then
         only_for_ours=(
             -Z profile-rustflags
-            --config "profile.release.rustflags = ['-Ctarget-feature=$RELAXED_FEATURES']"
-            --config "profile.release.package.'*'.rustflags = []"
-            --config 'profile.release.build-override.rustflags = []'
+            --config "profile.guest.rustflags = ['-Ctarget-feature=$RELAXED_FEATURES']"
+            --config "profile.guest.package.'*'.rustflags = []"
+            --config 'profile.guest.build-override.rustflags = []'
+            # tract-core depends on it.
+            --config 'profile.guest.package.rustfft.rustflags = []'
         )
         features=$BASELINE_FEATURES
     fi

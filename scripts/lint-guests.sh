@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clippy over the guests, as they are built: for wasm, with the release's profile, whose macros and build scripts are
+# Clippy over the guests, as they are built: for wasm, with their profile, whose macros and build scripts are
 # there already. None of them has code of its own for relaxed SIMD.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,4 +14,5 @@ fi
 if [ ! -x "${WASM_TOOLCHAIN_CARGO%cargo}cargo-clippy" ]; then
     fail "$WASM_TOOLCHAIN_CARGO has no clippy beside it" "run scripts/setup.sh check-tools"
 fi
-in_wasm_toolchain +simd128 cargo-clippy clippy --release --manifest-path functions/Cargo.toml --workspace -- -D warnings
+in_wasm_toolchain +simd128 cargo-clippy clippy --profile guest --manifest-path functions/Cargo.toml \
+    --workspace --exclude samara-guest-features -- -D warnings

@@ -26,6 +26,12 @@ const STRIPS_BYTES: usize = 96 << 10;
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
 const RESULTS_BYTES: usize = 256 << 10;
 
+/// Steps of a row by itself from which on four of its numbers are loaded at a time.
+const LONG: usize = 64;
+
+/// More groups of four steps than memory has room for.
+const NEVER: usize = 1 << 29;
+
 /// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
 pub struct Weights {
     depth: usize,
@@ -388,7 +394,9 @@ impl Panel {
     }
 
     /// One row, whose numbers are `APART`, by `B` blocks. Even and odd steps have sums of their own, as there are too few sums
-    /// else for a multiplier that has several at work.
+    /// else for a multiplier that has several at work. How it is written is for Cranelift, as in [`crate::tile`]: after each step
+    /// the loop may be left. Within a group of steps it never is, and the comparisons are with numbers that differ, as LLVM would
+    /// make one of those that do not.
     #[inline(never)]
     unsafe fn row<const B: usize, const APART: usize>(&self, mut row: *const f32, to: *mut f32) {
         let Panel { weights, bias, depth, activation } = *self;
@@ -398,41 +406,72 @@ impl Panel {
                 std::array::from_fn(|index| F32x4::load(bias.add(block * BLOCK + 4 * index)))
             });
             let mut odd = [[F32x4::ZERO; VECTORS]; B];
-            let mut blocks: [*const f32; B] = std::array::from_fn(|block| weights.add(block * depth * BLOCK));
-            let mut remaining = depth;
-            macro_rules! step {
-                ($step:literal, $sums:ident) => {
-                    let factor = F32x4::load_splat(row.add($step * APART));
-                    for (sums, block) in $sums.iter_mut().zip(blocks) {
-                        for (index, sum) in sums.iter_mut().enumerate() {
-                            *sum = factor.mul_add(F32x4::load(block.add($step * BLOCK + 4 * index)), *sum);
+            let mut vectors: [[*const f32; VECTORS]; B] = std::array::from_fn(|block| {
+                std::array::from_fn(|index| weights.wrapping_add(block * depth * BLOCK + 4 * index))
+            });
+            let skip = |vectors: [[*const f32; VECTORS]; B], steps: usize| {
+                vectors.map(|block| block.map(|vector| vector.wrapping_add(steps * BLOCK)))
+            };
+            macro_rules! products {
+                ($step:expr, $factor:expr, $sums:ident) => {
+                    let factor = $factor;
+                    for (sums, vectors) in $sums.iter_mut().zip(vectors) {
+                        for (sum, vector) in sums.iter_mut().zip(vectors) {
+                            // The vector comes first, as it is needed no more: see the tile.
+                            *sum = F32x4::load(vector.add($step * BLOCK)).mul_add(factor, *sum);
                         }
                     }
+                };
+            }
+            let mut remaining = depth;
+            // The numbers of a long row that lies together are loaded four at a time.
+            if APART == 1 && depth >= LONG {
+                let (start, mut groups) = ((row, vectors), depth / 4);
+                macro_rules! group {
+                    ($($group:literal)*) => {$(
+                        let factors = F32x4::load(row.add(4 * $group));
+                        products!(4 * $group, factors.lane::<0>(), even);
+                        if groups == NEVER + 3 * $group {
+                            break;
+                        }
+                        products!(4 * $group + 1, factors.lane::<1>(), odd);
+                        if groups == NEVER + 3 * $group + 1 {
+                            break;
+                        }
+                        products!(4 * $group + 2, factors.lane::<2>(), even);
+                        if groups == NEVER + 3 * $group + 2 {
+                            break;
+                        }
+                        products!(4 * $group + 3, factors.lane::<3>(), odd);
+                        groups -= 1;
+                        if groups == 0 {
+                            break;
+                        }
+                    )*};
+                }
+                loop {
+                    group!(0 1 2 3);
+                    row = row.wrapping_add(16);
+                    vectors = skip(vectors, 16);
+                }
+                remaining = depth % 4;
+                row = start.0.wrapping_add(depth - remaining);
+                vectors = skip(start.1, depth - remaining);
+            }
+            macro_rules! steps {
+                ($($step:literal $sums:ident)*) => {$(
+                    products!($step, F32x4::load_splat(row.add($step * APART)), $sums);
                     remaining -= 1;
                     if remaining == 0 {
                         break;
                     }
-                };
+                )*};
             }
-            loop {
-                step!(0, even);
-                step!(1, odd);
-                step!(2, even);
-                step!(3, odd);
-                step!(4, even);
-                step!(5, odd);
-                step!(6, even);
-                step!(7, odd);
-                step!(8, even);
-                step!(9, odd);
-                step!(10, even);
-                step!(11, odd);
-                step!(12, even);
-                step!(13, odd);
-                step!(14, even);
-                step!(15, odd);
+            while remaining > 0 {
+                steps!(0 even 1 odd 2 even 3 odd 4 even 5 odd 6 even 7 odd);
+                steps!(8 even 9 odd 10 even 11 odd 12 even 13 odd 14 even 15 odd);
                 row = row.wrapping_add(16 * APART);
-                blocks = blocks.map(|block| block.wrapping_add(16 * BLOCK));
+                vectors = skip(vectors, 16);
             }
             for (block, (even, odd)) in even.into_iter().zip(odd).enumerate() {
                 for (index, (even, odd)) in even.into_iter().zip(odd).enumerate() {

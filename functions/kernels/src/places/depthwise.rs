@@ -21,6 +21,9 @@ pub struct Depthwise {
     bias: Box<[F32x4]>,
 }
 
+/// More rows than a window has.
+const NEVER: usize = 64;
+
 /// What stands for numbers outside of the image.
 static ZEROS: [f32; 4] = [0.0; 4];
 
@@ -221,7 +224,9 @@ impl Taps {
 
 /// `count` vectors of channels, one after the other, at `P` places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
 /// one or two, at a time: each number of the image is loaded once, and goes into the sums of all places whose windows it is
-/// in. How it is written is for Cranelift; see [`crate::tile`]. The taps are behind a pointer, as what is read through a
+/// in. How it is written is for Cranelift; see [`crate::tile`]. After every fourth column the window may be left: it never is, as
+/// there are never so many rows, but by then all sums must be there, and the next columns cannot be loaded before. Each comparison
+/// is with another number, as LLVM would make one of equal ones. The taps are behind a pointer, as what is read through a
 /// reference would be kept in registers from one vector to the next.
 #[inline(never)]
 unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDGE: bool>(
@@ -235,23 +240,27 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
     unsafe {
         for index in 0..count {
             let mut sums = [F32x4::load(bias.add(4 * index)); P];
-            let mut remaining = (*taps).size[0] * const { (P - 1) * S + W };
+            let rows = (*taps).size[0];
             let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
             macro_rules! columns {
-                ($factors:ident: $($column:literal)*) => {$(
+                ($at:ident, $row:literal, $factors:ident: $($column:literal)*) => {$(
                     if $column < const { (P - 1) * S + W } {
-                        let x_at = from.wrapping_add($column * channels);
+                        if $column > 0 {
+                            $at = $at.wrapping_add(channels);
+                        }
                         let may_be_outside = EDGE && !const { W / 2..(P - 1) * S + W - W / 2 }.contains(&$column);
                         let inside = !may_be_outside || ($column as usize).wrapping_sub((*taps).outside) < (*taps).inside;
-                        let x = F32x4::load(if inside { x_at } else { ZEROS.as_ptr() });
+                        let x = F32x4::load(if inside { $at } else { ZEROS.as_ptr() });
                         for (tap, factor) in $factors.into_iter().enumerate() {
                             if $column >= tap && ($column - tap) % S == 0 && ($column - tap) / S < P {
                                 let sum = &mut sums[($column - tap) / S];
-                                *sum = x.mul_add(factor, *sum);
+                                // On x86-64 the first operand is overwritten, so the factor comes first where it is needed last.
+                                let is_last = ($column - tap) / S == P - 1;
+                                *sum = if is_last { factor.mul_add(x, *sum) } else { x.mul_add(factor, *sum) };
                             }
                         }
-                        remaining -= 1;
-                        if remaining == 0 {
+                        let is_end = $column == const { (P - 1) * S + W - 1 };
+                        if is_end && rows == $row + 1 || !is_end && $column % 4 == 3 && rows == NEVER + 32 * $row + $column {
                             break;
                         }
                     }
@@ -266,7 +275,8 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                         }
                         let factors: [F32x4; W] =
                             std::array::from_fn(|tap| F32x4::load(weights.add(tap * (*taps).weights_beside)));
-                        columns!(factors: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
+                        let mut at = from;
+                        columns!(at, $row, factors: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
                     }
                 )*};
             }
