@@ -14,7 +14,7 @@ SAMARA := $(abspath $(TARGET)/release/samara)
 PYTHON := .venv/bin/python
 FUNCTIONS := classify embed identify listen read score
 # The guests on this machine: built where the host is, as they have most of their dependencies in common.
-ON_HOST := --manifest-path functions/Cargo.toml --target-dir $(TARGET)
+ON_HOST := --manifest-path functions/Cargo.toml --target-dir "$(TARGET)"
 # A lock file that does not fit is mended at a desk and refused in CI.
 LOCKED := $(if $(CI),--locked)
 

@@ -61,9 +61,11 @@ def main() -> int:
         if there is None or built <= there or package.split("@")[0] in APART:
             continue
         of_guests += 1
-        print(f"{package} ({target}) is compiled again for the guests' tests, which")
-        print(f"  lack: {lacking(there, built) or 'nothing'}; add it to functions/features/Cargo.toml")
-        print(f"  have besides: {lacking(built, there) or 'nothing'}; add it to host/features/Cargo.toml")
+        print(f"{package} ({target}) is compiled again for the guests' tests")
+        if lack := lacking(there, built):
+            print(f"  they lack {lack}: add it to functions/features/Cargo.toml")
+        if besides := lacking(built, there):
+            print(f"  they also ask for {besides}: add it to host/features/Cargo.toml")
     return 1 if differences or of_guests else 0
 
 
