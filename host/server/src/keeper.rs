@@ -223,7 +223,7 @@ impl Keeper {
         let now = Instant::now();
         let models = self.mapped();
         let expiries = models.iter().filter_map(|served| {
-            let Use { users, last_used } = served.model.usage()?;
+            let Use { users, last_used, .. } = served.model.usage()?;
             let since = if users == 0 { last_used } else { now };
             since.checked_add(self.idle_ttl(served)?)
         });
@@ -257,7 +257,8 @@ impl Keeper {
         let _one = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut models: Vec<(Use, Arc<Served>)> =
             self.mapped().into_iter().filter_map(|served| Some((served.model.usage()?, served))).collect();
-        models.sort_by_key(|(usage, _)| (usage.users > 0, usage.last_used));
+        // In the order in which requests came: when they end depends on when their threads get to it.
+        models.sort_by_key(|(usage, _)| (usage.users > 0, usage.last_asked));
         let newest = models.pop();
         let mut any = false;
         for (Use { last_used, .. }, served) in models {

@@ -31,6 +31,9 @@ struct State {
     mapping: Mapping,
     /// Requests that use it, those that wait for it to be mapped included.
     users: usize,
+    /// When a request came for it last.
+    last_asked: Instant,
+    /// When one ended last, or when it was mapped.
     last_used: Instant,
 }
 
@@ -73,6 +76,7 @@ pub struct Interest {
 #[derive(Clone, Copy, Debug)]
 pub struct Use {
     pub users: usize,
+    pub last_asked: Instant,
     pub last_used: Instant,
 }
 
@@ -98,7 +102,8 @@ impl Residency {
         graph: Option<Arc<Graph>>,
         mapping: Mapping,
     ) -> Residency {
-        let state = Mutex::new(State { mapping, users: 0, last_used: Instant::now() });
+        let now = Instant::now();
+        let state = Mutex::new(State { mapping, users: 0, last_asked: now, last_used: now });
         Residency { runtime: runtime.clone(), path, metadata, graph, state, heir: OnceLock::new() }
     }
 
@@ -123,8 +128,8 @@ impl Residency {
     /// How it is used, if it is mapped.
     pub fn usage(&self) -> Option<Use> {
         let state = self.lock();
-        let State { users, last_used, .. } = *state;
-        matches!(state.mapping, Mapping::Mapped(_)).then_some(Use { users, last_used })
+        let State { users, last_asked, last_used, .. } = *state;
+        matches!(state.mapping, Mapping::Mapped(_)).then_some(Use { users, last_asked, last_used })
     }
 
     /// How many requests wait for it to be mapped.
@@ -224,7 +229,10 @@ impl Drop for Residency {
 
 impl Interest {
     pub fn new(served: &Arc<Served>, keeper: &Arc<Keeper>) -> Interest {
-        served.model.lock().users += 1;
+        let mut state = served.model.lock();
+        state.users += 1;
+        state.last_asked = Instant::now();
+        drop(state);
         Interest { served: Arc::clone(served), keeper: Arc::clone(keeper) }
     }
 }
