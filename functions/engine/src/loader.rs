@@ -134,7 +134,7 @@ impl Loader {
         let framework = self.framework.get_or_init(samara_graph::framework);
         let model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
-        let model = samara_operators::rewrite(model.into_decluttered()?)?;
+        let model = samara_rewrite::rewrite(model.into_decluttered()?)?;
         let plan = model.into_optimized()?.into_runnable()?;
         let operators = plan.order_without_consts().len();
         let graph = Graph::new(&metadata, plan, per_item)?;

@@ -17,6 +17,7 @@ mod product;
 pub mod program;
 pub mod quantized;
 pub mod rows;
+pub mod strided;
 mod tile;
 pub mod tune;
 mod vector;

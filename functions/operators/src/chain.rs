@@ -6,18 +6,17 @@
 //! band of rows, in the second cache, and no wide image is ever whole. The idea is that of fused-layer accelerators
 //! (Alwani et al., 2016, <https://doi.org/10.1109/MICRO.2016.7783725>).
 
-use std::ops::Range;
-
 use samara_kernels::places::Window;
 use tract_core::internal::*;
 
 use crate::depthwise::Depthwise;
 use crate::fused::{Bound, Fused};
+use crate::image::Kept;
 use crate::product::{Matrix, Product};
 use crate::strips::multiply;
 
 /// Bytes of what comes between that are kept at a time: half of the second cache of most processors, as weights are there too.
-const ROOM: usize = 512 << 10;
+pub const ROOM: usize = 512 << 10;
 
 /// A depthwise convolution of what a product makes, if there is one before, and the product of that, if there is one after.
 ///
@@ -34,50 +33,6 @@ pub struct Chain {
     pub room: usize,
 }
 
-/// Chains the operators of a graph that can be. Those that are in a chain stay behind, unused.
-pub fn chain(model: &mut TypedModel) -> TractResult<()> {
-    let nodes: Vec<usize> = model.nodes().iter().map(|node| node.id).collect();
-    for id in nodes {
-        let Some(depthwise) = model.node(id).op_as::<Depthwise>() else { continue };
-        if depthwise.quantization.is_some() {
-            continue;
-        }
-        let is_between = |id: usize| {
-            model.node(id).outputs[0].successors.len() == 1 && !model.outputs.contains(&OutletId::new(id, 0))
-        };
-        let source = model.node(id).inputs[0].node;
-        let before = model.node(source).op_as::<Product>().filter(|_| is_between(source));
-        let next = model.node(id).outputs[0].successors.first().filter(|next| is_between(id) && next.slot == 0);
-        let after = next.and_then(|next| Some((next.node, model.node(next.node).op_as::<Product>()?)));
-        // Its rows are places, and what it sums over are the channels.
-        let channels = depthwise.geometry.channels;
-        let after = after.filter(|(_, product)| product.weights.depth() == channels);
-        let before = before.filter(|product| product.columns[..] == [channels]);
-        if before.is_none() && after.is_none() {
-            continue;
-        }
-        let chain = Chain {
-            before: before.cloned(),
-            depthwise: depthwise.clone(),
-            after: after.map(|(_, product)| product.clone()),
-            room: ROOM,
-        };
-        let last = after.map_or(id, |(last, _)| last);
-        let parts = before.map(|_| source).into_iter().chain([id]).chain(after.map(|(last, _)| last));
-        let mut inputs: TVec<OutletId> = tvec!();
-        for part in parts {
-            let skipped = usize::from(!inputs.is_empty());
-            inputs.extend_from_slice(&model.node(part).inputs[skipped..]);
-        }
-        // In place: a patch would be much code for the same.
-        model.node_mut(last).op = Box::new(chain);
-        for (slot, input) in inputs.into_iter().enumerate() {
-            model.add_edge(input, InletId::new(last, slot))?;
-        }
-    }
-    Ok(())
-}
-
 /// The arithmetic of a product, if it is there.
 fn fused(product: &Option<Product>) -> Option<&Fused> {
     product.as_ref()?.fused.as_ref()
@@ -86,36 +41,6 @@ fn fused(product: &Option<Product>) -> Option<&Fused> {
 /// How many inputs arithmetic has of its own.
 fn reads(fused: Option<&Fused>) -> usize {
     fused.map_or(0, |fused| fused.spreads.len())
-}
-
-/// Rows of an image that are kept: those that come next, and those before them that are needed still.
-struct Kept<'a> {
-    numbers: &'a mut [f32],
-    /// Numbers of a row.
-    length: usize,
-    /// Which they are.
-    rows: Range<usize>,
-}
-
-impl Kept<'_> {
-    /// Keeps `rows`, of which `make` writes those that are not kept yet, from the row it is told on.
-    fn keep(&mut self, rows: Range<usize>, make: impl FnOnce(usize, &mut [f32])) {
-        let known = rows.start.max(self.rows.start)..rows.end.min(self.rows.end);
-        let first = if known.is_empty() {
-            rows.start
-        } else {
-            let from = known.start - self.rows.start;
-            self.numbers.copy_within(from * self.length..(from + known.len()) * self.length, 0);
-            known.end
-        };
-        make(first, &mut self.numbers[(first - rows.start) * self.length..(rows.len()) * self.length]);
-        self.rows = rows;
-    }
-
-    /// Where the image's first row would be.
-    fn image(&self) -> *const f32 {
-        self.numbers.as_ptr().wrapping_sub(self.rows.start * self.length)
-    }
 }
 
 impl Chain {
@@ -194,9 +119,9 @@ impl EvalOp for Chain {
         let mut room = unsafe { Tensor::uninitialized::<f32>(&[reach * of_image + band * of_result])? };
         let mut room = room.try_as_plain_ram_mut()?;
         let (image, between) = room.as_slice_mut::<f32>()?.split_at_mut(reach * of_image);
-        let mut image = Kept { numbers: image, length: of_image, rows: 0..0 };
+        let mut image = Kept::new(image, of_image);
         for item in 0..items {
-            image.rows = 0..0;
+            image.clear();
             for first in (0..output[0]).step_by(band) {
                 let rows = first..(first + band).min(output[0]);
                 let at = match before {

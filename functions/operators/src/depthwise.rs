@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use samara_kernels::activation::Activation;
 use samara_kernels::places::Depthwise as Weights;
-use samara_kernels::quantized::{Quantization, quantize};
+use samara_kernels::quantized::Quantization;
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
-use crate::quantized::{datum_type, room};
+use crate::image::Images;
+use crate::quantized::{by_rows, datum_type};
 
 /// A depthwise convolution with weights, a bias, an activation, and arithmetic.
 #[derive(Clone)]
 pub struct Depthwise {
     /// Where what is.
     pub geometry: Geometry,
+    /// What the bytes that it takes stand for, where it takes any.
+    pub bytes: Option<Quantization>,
     /// The weights.
     pub weights: Arc<Weights>,
     /// What becomes of a result.
@@ -36,7 +39,7 @@ impl PartialEq for Depthwise {
     fn eq(&self, other: &Depthwise) -> bool {
         Arc::ptr_eq(&self.weights, &other.weights)
             && (&self.geometry, self.activation, &self.fused) == (&other.geometry, other.activation, &other.fused)
-            && self.quantization == other.quantization
+            && (self.bytes, self.quantization) == (other.bytes, other.quantization)
     }
 }
 
@@ -65,37 +68,21 @@ impl EvalOp for Depthwise {
         let (items, channels, window) = self.geometry.window(inputs[0].shape());
         ensure!(channels == self.weights.channels(), "{channels} channels where there are weights for others");
         let [height, width] = window.output;
-        let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let rows = items * height * width;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, channels)?;
-        let image_size = window.input[0] * window.input[1] * channels;
-        let length = width * channels;
-        let write = |row: usize, part: &mut [f32]| {
-            let image = &numbers[row / height * image_size..][..image_size];
-            // SAFETY: the image is as large as the window says, and so is the row.
-            unsafe { self.weights.row(&window, row % height, image.as_ptr(), part.as_mut_ptr(), self.activation) };
+        let mut room_of_floats = vec![0.0; Images::room(self.bytes.is_some(), &window, channels)];
+        let size = [items, window.input[0], window.input[1] * channels];
+        let mut images = Images::of(&inputs[0], self.bytes, size, &mut room_of_floats)?;
+        let mut write = |row: usize, part: &mut [f32]| {
+            let (item, row_of_item) = (row / height, row % height);
+            let image = images.rows(item, window.needed(0, &(row_of_item..row_of_item + 1)));
+            // SAFETY: what the window needs of the image is there, and the row is as long as one of the result.
+            unsafe { self.weights.row(&window, row_of_item, image, part.as_mut_ptr(), self.activation) };
             bound.run(row * width, part);
         };
         let shape = self.geometry.shape(inputs[0].shape());
         ensure!(shape.iter().product::<usize>() == rows * channels, "as many channels as the image has");
-        let output = if let Some(quantization) = self.quantization {
-            let mut output = room(quantization.kind, &shape)?;
-            let mut plain = output.try_as_plain_ram_mut()?;
-            let mut floats = vec![0.0; length];
-            for (row, bytes) in plain.as_bytes_mut().chunks_exact_mut(length.max(1)).enumerate() {
-                write(row, &mut floats);
-                quantize(quantization, &floats, bytes);
-            }
-            output
-        } else {
-            // SAFETY: each row is written to below.
-            let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
-            let mut plain = output.try_as_plain_ram_mut()?;
-            for (row, part) in plain.as_slice_mut::<f32>()?.chunks_exact_mut(length.max(1)).enumerate() {
-                write(row, part);
-            }
-            output
-        };
+        let output = by_rows(self.quantization, &shape, width * channels, &mut write)?;
         Ok(tvec!(output.into_tvalue()))
     }
 }

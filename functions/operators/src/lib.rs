@@ -1,27 +1,24 @@
-//! Operators for tract's graphs on kernels for WebAssembly, and the rewrite that puts them there.
+//! Operators for tract's graphs on kernels for WebAssembly.
 //!
-//! tract loads a graph and simplifies it; [`rewrite`] then replaces what it has operators of its own for, and leaves the rest
-//! to tract. Tensors between these operators lie as suits them: channels last, without axes of size 1.
+//! Tensors between them lie as suits them: channels last, without axes of size 1. Crate samara-rewrite puts them into graphs.
 
-mod batch;
-mod cell;
-mod chain;
-mod convolution;
-mod depthwise;
-mod expression;
-mod forest;
-mod fused;
-mod geometry;
-mod layout;
-mod lines;
-mod map;
-mod pad;
-mod pattern;
-mod pool;
-mod product;
-mod quantized;
-mod rewrite;
+pub mod batch;
+pub mod cell;
+pub mod chain;
+pub mod convolution;
+pub mod depthwise;
+pub mod fold;
+pub mod forest;
+pub mod fused;
+pub mod geometry;
+mod image;
+pub mod layout;
+pub mod lines;
+pub mod map;
+pub mod pad;
+pub mod parts;
+pub mod pool;
+pub mod product;
+pub mod quantized;
 mod strips;
-mod winograd;
-
-pub use rewrite::rewrite;
+pub mod winograd;

@@ -12,9 +12,23 @@ pub struct Pad {
     pub mode: PadMode,
 }
 
+/// Where the numbers of an axis come from: before and after those of the input, places in it, or none where they are the mode's
+/// constant.
+struct Places {
+    before: Vec<Option<usize>>,
+    inside: usize,
+    after: Vec<Option<usize>>,
+}
+
+impl Places {
+    fn len(&self) -> usize {
+        self.before.len() + self.inside + self.after.len()
+    }
+}
+
 impl Pad {
-    /// Where in the input the numbers of an axis of the result are; none where they are the mode's constant.
-    fn places(&self, axis: usize, size: usize) -> TractResult<Vec<Option<usize>>> {
+    /// Where in the input the numbers of an axis of the result are.
+    fn places(&self, axis: usize, size: usize) -> TractResult<Places> {
         let (before, after) = self.pads[axis];
         ensure!(size > 0 || before + after == 0 || matches!(self.mode, PadMode::Constant(_)), "nothing to pad with");
         let inside = |place: usize| Some(place).filter(|place| *place < size);
@@ -27,8 +41,13 @@ impl Pad {
                 inside(if from_start <= last { from_start } else { last.wrapping_sub(from_start - last) })
             }
         };
-        let places: Vec<_> = (0..before + size + after).map(place).collect();
-        let whole = matches!(self.mode, PadMode::Constant(_)) || places.iter().all(Option::is_some);
+        let places = Places {
+            before: (0..before).map(place).collect(),
+            inside: size,
+            after: (before + size..before + size + after).map(place).collect(),
+        };
+        let whole =
+            matches!(self.mode, PadMode::Constant(_)) || places.before.iter().chain(&places.after).all(Option::is_some);
         ensure!(whole, "axis {axis} of size {size} cannot be reflected by {before} and {after}");
         Ok(places)
     }
@@ -40,7 +59,7 @@ impl Pad {
 }
 
 /// Writes what is padded along the first axis and those after it.
-fn pad(axes: &[Vec<Option<usize>>], sizes: &[usize], from: Option<&[f32]>, constant: f32, to: &mut [f32]) {
+fn pad(axes: &[Places], sizes: &[usize], from: Option<&[f32]>, constant: f32, to: &mut [f32]) {
     let (Some((places, axes)), Some((_, sizes))) = (axes.split_first(), sizes.split_first()) else {
         if let (Some(from), [to]) = (from, to) {
             *to = from[0];
@@ -49,14 +68,19 @@ fn pad(axes: &[Vec<Option<usize>>], sizes: &[usize], from: Option<&[f32]>, const
     };
     let Some(from) = from else { return to.fill(constant) };
     if axes.is_empty() {
-        for (to, place) in to.iter_mut().zip(places) {
+        let (before, rest) = to.split_at_mut(places.before.len());
+        let (inside, after) = rest.split_at_mut(places.inside);
+        inside.copy_from_slice(from);
+        let around = before.iter_mut().zip(&places.before).chain(after.iter_mut().zip(&places.after));
+        for (to, place) in around {
             *to = place.map_or(constant, |place| from[place]);
         }
         return;
     }
     let length = sizes.iter().product::<usize>();
-    let parts = to.chunks_exact_mut((to.len() / places.len()).max(1));
-    for (part, place) in parts.zip(places) {
+    let parts = to.chunks_exact_mut((to.len() / places.len().max(1)).max(1));
+    let all = places.before.iter().copied().chain((0..places.inside).map(Some)).chain(places.after.iter().copied());
+    for (part, place) in parts.zip(all) {
         pad(axes, sizes, place.map(|place| &from[place * length..][..length]), constant, part);
     }
 }

@@ -1,9 +1,12 @@
 //! Pools: the largest number of a window, or their sum.
 
 use samara_kernels::places;
+use samara_kernels::quantized::Quantization;
 use tract_core::internal::*;
 
 use crate::geometry::Geometry;
+use crate::image::Images;
+use crate::quantized::{by_rows, datum_type};
 
 /// What a pool gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,13 +22,17 @@ pub enum Kind {
 }
 
 /// A pool.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
     /// Where what is.
     pub geometry: Geometry,
+    /// What the bytes that it takes and makes stand for, where they are no floats.
+    pub bytes: Option<Quantization>,
     /// What it gives.
     pub kind: Kind,
 }
+
+impl Eq for Pool {}
 
 impl Op for Pool {
     fn name(&self) -> StaticName {
@@ -43,19 +50,16 @@ impl EvalOp for Pool {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let (_, channels, window) = self.geometry.window(inputs[0].shape());
+        let (items, channels, window) = self.geometry.window(inputs[0].shape());
         let [height, width] = window.output;
-        let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        // SAFETY: each row is written to below.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
-        let mut plain = output.try_as_plain_ram_mut()?;
-        let to = plain.as_slice_mut::<f32>()?;
-        let image_size = window.input[0] * window.input[1] * channels;
         let steps = window.kernel[0] * window.kernel[1];
-        for (row, part) in to.chunks_exact_mut((width * channels).max(1)).enumerate() {
-            let image = numbers[row / height * image_size..][..image_size].as_ptr();
-            let (row, part) = (row % height, part.as_mut_ptr());
-            // SAFETY: the image is as large as the window says, and so is the row.
+        let mut room_of_floats = vec![0.0; Images::room(self.bytes.is_some(), &window, channels)];
+        let size = [items, window.input[0], window.input[1] * channels];
+        let mut images = Images::of(&inputs[0], self.bytes, size, &mut room_of_floats)?;
+        let mut write = |row: usize, part: &mut [f32]| {
+            let (item, row) = (row / height, row % height);
+            let (image, part) = (images.rows(item, window.needed(0, &(row..row + 1))), part.as_mut_ptr());
+            // SAFETY: what the window needs of the image is there, and the row is as long as one of the result.
             unsafe {
                 match self.kind {
                     Kind::Max => places::largest(&window, row, channels, image, part),
@@ -66,14 +70,21 @@ impl EvalOp for Pool {
                     }
                 }
             }
-        }
+        };
+        let shape = self.geometry.shape(inputs[0].shape());
+        ensure!(
+            shape.iter().product::<usize>() == items * height * width * channels,
+            "as many channels as the image has"
+        );
+        let output = by_rows(self.bytes, &shape, width * channels, &mut write)?;
         Ok(tvec!(output.into_tvalue()))
     }
 }
 
 impl TypedOp for Pool {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
+        let made = self.bytes.map_or(f32::datum_type(), |quantization| datum_type(quantization.kind));
+        Ok(tvec!(made.fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
     }
 
     as_op!();

@@ -11,12 +11,8 @@ use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
 
 /// The bytes of a tensor of `u8` or `i8`.
-fn bytes(tensor: &Tensor) -> TractResult<(&[u8], Kind)> {
-    let kind = match tensor.datum_type() {
-        DatumType::U8 => Kind::Unsigned,
-        DatumType::I8 => Kind::Signed,
-        other => bail!("bytes, not {other:?}"),
-    };
+pub fn bytes(tensor: &Tensor) -> TractResult<(&[u8], Kind)> {
+    let kind = kind(tensor.datum_type()).with_context(|| format!("bytes, not {:?}", tensor.datum_type()))?;
     Ok((tensor.try_as_plain_ram()?.as_bytes(), kind))
 }
 
@@ -32,10 +28,46 @@ pub fn datum_type(kind: Kind) -> DatumType {
     if kind == Kind::Signed { i8::datum_type() } else { u8::datum_type() }
 }
 
+/// Which bytes a type is of, if it is one of bytes.
+pub fn kind(datum_type: DatumType) -> Option<Kind> {
+    match datum_type {
+        DatumType::U8 => Some(Kind::Unsigned),
+        DatumType::I8 => Some(Kind::Signed),
+        _ => None,
+    }
+}
+
 /// A tensor of bytes with room for what comes.
 pub fn room(kind: Kind, shape: &[usize]) -> TractResult<Tensor> {
     // SAFETY: every bit pattern is a byte, and those who ask for it write all of it.
     unsafe { Tensor::uninitialized_dt(datum_type(kind), shape) }
+}
+
+/// A tensor whose rows are written one after the other, each by its number: as floats, or as bytes of these.
+pub fn by_rows(
+    quantization: Option<Quantization>,
+    shape: &[usize],
+    length: usize,
+    write: &mut dyn FnMut(usize, &mut [f32]),
+) -> TractResult<Tensor> {
+    let length = length.max(1);
+    if let Some(quantization) = quantization {
+        let mut output = room(quantization.kind, shape)?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let mut floats = vec![0.0; length];
+        for (row, bytes) in plain.as_bytes_mut().chunks_exact_mut(length).enumerate() {
+            write(row, &mut floats);
+            quantize(quantization, &floats, bytes);
+        }
+        return Ok(output);
+    }
+    // SAFETY: each row is written to below.
+    let mut output = unsafe { Tensor::uninitialized::<f32>(shape)? };
+    let mut plain = output.try_as_plain_ram_mut()?;
+    for (row, part) in plain.as_slice_mut::<f32>()?.chunks_exact_mut(length).enumerate() {
+        write(row, part);
+    }
+    Ok(output)
 }
 
 /// What a product of bytes is taken over.
@@ -313,10 +345,10 @@ impl TypedOp for QuantizedProduct {
 }
 
 /// Bytes of floats, or floats of bytes, with one scale and one zero point, which are inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Convert {
     /// What bytes are made; floats where none are.
-    pub to: Option<DatumType>,
+    pub to: Option<Kind>,
 }
 
 impl Op for Convert {
@@ -332,8 +364,7 @@ impl EvalOp for Convert {
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let (scale, zero_point) = (one::<f32>(&inputs[1])?, one::<i32>(&inputs[2])?);
-        let output = if let Some(to) = self.to {
-            let kind = if to == i8::datum_type() { Kind::Signed } else { Kind::Unsigned };
+        let output = if let Some(kind) = self.to {
             let mut output = room(kind, inputs[0].shape())?;
             let from = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
             quantize(Quantization { kind, scale, zero_point }, from, output.try_as_plain_ram_mut()?.as_bytes_mut());
@@ -352,7 +383,7 @@ impl EvalOp for Convert {
 
 impl TypedOp for Convert {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(self.to.unwrap_or(f32::datum_type()).fact(inputs[0].shape.clone())))
+        Ok(tvec!(self.to.map_or(f32::datum_type(), datum_type).fact(inputs[0].shape.clone())))
     }
 
     as_op!();

@@ -41,6 +41,17 @@ struct Taps {
     bounds: Bounds,
 }
 
+/// The kernel for windows of so many rows of so many numbers. By itself, so that it is compiled here, to be fast, and not where
+/// weights are packed.
+#[inline(never)]
+fn kernel(rows: usize, length: usize) -> Option<Kernel> {
+    match (rows, length) {
+        (1..=3, 3) => Some(tile::<3>),
+        (1..=5, 5) => Some(tile::<5>),
+        _ => None,
+    }
+}
+
 impl Shallow {
     /// Packs the weights of windows of `rows` rows, each of `length` numbers beside each other, of which `weight` tells each by its
     /// step and its column, a channel of the result, and a bias for each column. None where there is no kernel for such.
@@ -50,14 +61,7 @@ impl Shallow {
         weight: impl Fn(usize, usize) -> f32,
         bias: impl Fn(usize) -> f32,
     ) -> Option<Shallow> {
-        let kernel: Kernel = match (rows, length) {
-            (1..=3, 3) => tile::<3>,
-            (1..=5, 5) => tile::<5>,
-            _ => return None,
-        };
-        if !columns.is_multiple_of(BLOCK) {
-            return None;
-        }
+        let kernel = kernel(rows, length).filter(|_| columns.is_multiple_of(BLOCK))?;
         // SAFETY: there are four numbers.
         let vector = |numbers: [f32; 4]| unsafe { F32x4::load(numbers.as_ptr()) };
         let steps = rows * length;

@@ -22,6 +22,7 @@ pub fn range(numbers: &[f32]) -> (f32, u8) {
 /// # Panics
 ///
 /// Panics where there are not as many bytes as floats.
+#[inline(never)]
 pub fn quantize(quantization: Quantization, from: &[f32], to: &mut [u8]) {
     assert_eq!(from.len(), to.len(), "a byte for each float");
     let scale = F32x4::splat(quantization.scale);
@@ -54,6 +55,7 @@ pub fn quantize(quantization: Quantization, from: &[f32], to: &mut [u8]) {
 /// # Panics
 ///
 /// Panics where there are not as many floats as bytes.
+#[inline(never)]
 pub fn dequantize(quantization: Quantization, from: &[u8], to: &mut [f32]) {
     assert_eq!(from.len(), to.len(), "a float for each byte");
     match quantization.kind {

@@ -72,6 +72,7 @@ proptest! {
         );
         let depthwise = Depthwise {
             geometry,
+            bytes: None,
             weights: Arc::new(weights),
             activation: Activation::Clip(Bounds { low: -90.0, high: 90.0 }),
             fused: arithmetic(1),

@@ -1,10 +1,19 @@
 //! Convolutions and pools.
 
+use super::parts::Joined;
 use super::*;
-use crate::quantized::Convert;
-use crate::quantized::Over;
+use crate::symmetry::Symmetry;
+use samara_kernels::rows::Weights;
+use samara_operators::fold::Fold;
+use samara_operators::parts::Join;
+use samara_operators::product::Product;
+use samara_operators::quantized::Over;
 use tract_core::ops::cnn::{KernelFormat, PaddingSpec};
 use tract_core::ops::nn::DataFormat;
+
+/// The fewest numbers of a window that is folded, and the fewest filters that it is folded for: it costs an addition for each of the
+/// former, and saves half a multiplication for each of them and each filter.
+const LEAST_FOLDED: [usize; 2] = [16, 8];
 
 impl Rewriter<'_> {
     /// Where what is for a window over a value, and the order in which the value is to lie: channels last. None where the
@@ -93,8 +102,15 @@ impl Rewriter<'_> {
                 return Ok(true);
             }
         }
-        let at = self.stored(input, &order)?;
-        let kind = if depthwise { RootKind::Depthwise(geometry) } else { RootKind::Convolution(geometry) };
+        if op.group == 1 && from == 1 && self.folded(node, &geometry, &order, &result, &packed, &summands)? {
+            return Ok(true);
+        }
+        let bytes = if depthwise { self.bytes_of_floats(input, &order)? } else { None };
+        let (at, bytes) = match bytes {
+            Some((at, quantization)) => (at, Some(quantization)),
+            None => (self.stored(input, &order)?, None),
+        };
+        let kind = if depthwise { RootKind::Depthwise(geometry, bytes) } else { RootKind::Convolution(geometry) };
         let root = Root {
             outlet: output,
             kind,
@@ -110,37 +126,97 @@ impl Rewriter<'_> {
         Ok(true)
     }
 
-    pub(super) fn pool(&mut self, node: &TypedNode, spec: &PoolSpec, kind: Option<Kind>) -> TractResult<bool> {
-        let input = node.inputs[0];
-        let Some(kind) = kind else { return Ok(false) };
-        // The largest byte is that of the largest float: bytes make exact floats, and these the same bytes again.
-        let bytes = if kind == Kind::Max { self.bytes_of(input)? } else { None };
-        if bytes.is_none() && !self.is_f32(input)? {
+    /// A convolution of a row of numbers with filters that are symmetric, as two products of windows that are folded.
+    fn folded(
+        &mut self,
+        node: &TypedNode,
+        geometry: &Geometry,
+        order: &Order,
+        result: &Order,
+        packed: &[f32],
+        summands: &[f32],
+    ) -> TractResult<bool> {
+        let (steps, columns) = (geometry.kernel[1], geometry.channels);
+        let is_inside = match &geometry.padding {
+            PaddingSpec::Valid => true,
+            PaddingSpec::Explicit(before, after) => before.iter().chain(after).all(|pad| *pad == 0),
+            _ => false,
+        };
+        let is_row = geometry.kernel[0] == 1 && geometry.input[1].is_none() && geometry.dilation[1] == 1;
+        if !is_inside || !is_row || !geometry.output[3] || steps % 2 == 1 || steps < LEAST_FOLDED[0] {
             return Ok(false);
         }
-        let Some((geometry, order, result)) = self.geometry(node, spec)? else { return Ok(false) };
-        let mut at = self.stored(input, &order)?;
-        let pool = Box::new(Pool { geometry, kind });
-        if let Some(to) = bytes {
-            let [one, zero] = [tensor0(1_f32), tensor0(0_i32)].map(|number| {
-                self.helpers += 1;
-                self.target.add_const(format!("samara.number.{}", self.helpers), number)
-            });
-            let (one, zero) = (one?, zero?);
-            at = self.helper("floats", Box::new(Convert { to: None }), &[at, one, zero])?;
-            at = self.helper("pool", pool, &[at])?;
-            at = self.wire(&node.name, Box::new(Convert { to: Some(to) }), &[at, one, zero])?;
-        } else {
-            at = self.wire(&node.name, pool, &[at])?;
+        if columns < LEAST_FOLDED[1] {
+            return Ok(false);
         }
-        self.put(node.id.into(), result, at);
+        let weight = |step: usize, column: usize| packed[step * columns + column];
+        let Some(Symmetry { even }) = Symmetry::of(steps, columns, weight) else { return Ok(false) };
+        let output = OutletId::new(node.id, 0);
+        let axis = *result.last().context("a result has channels")?;
+        let at = self.stored(node.inputs[0], order)?;
+        let mut parts = vec![];
+        for (first, end, odd) in [(0, even, false), (even, columns, true)] {
+            if first == end {
+                continue;
+            }
+            let fold = Fold { geometry: geometry.clone(), odd };
+            let (half, skipped) = (fold.half(), fold.first());
+            let folded = self.helper("folded", Box::new(fold), &[at])?;
+            let weights = Weights::pack(
+                half,
+                end - first,
+                |step, column| weight(skipped + step, first + column),
+                |column| summands[first + column],
+            );
+            let product = Product {
+                weights: Arc::new(weights),
+                rows: result.len() - 1,
+                columns: tvec!(end - first),
+                activation: Activation::NONE,
+                fused: None,
+            };
+            parts.push((first, self.helper("product", Box::new(product), &[folded])?));
+        }
+        let inputs: Vec<OutletId> = parts.iter().map(|(_, at)| *at).collect();
+        let at = if let [at] = *inputs {
+            at
+        } else {
+            let has_axis = inputs.iter().map(|_| true).collect();
+            self.wire(&node.name, Box::new(Join { axis: result.len() - 1, has_axis }), &inputs)?
+        };
+        self.put(output, result.clone(), at);
+        self.value(output).joined = Some(Joined { axis, order: result.clone(), parts });
         Ok(true)
     }
 
-    /// The type of a value, if it is one of bytes.
-    fn bytes_of(&self, outlet: OutletId) -> TractResult<Option<DatumType>> {
-        let fact = self.fact(outlet)?;
-        let of_bytes = [u8::datum_type(), i8::datum_type()].contains(&fact.datum_type) && !fact.is_exotic();
-        Ok(of_bytes.then_some(fact.datum_type))
+    pub(super) fn pool(&mut self, node: &TypedNode, spec: &PoolSpec, kind: Option<Kind>) -> TractResult<bool> {
+        let input = node.inputs[0];
+        let Some(kind) = kind else { return Ok(false) };
+        let is_max = kind == Kind::Max;
+        let own = if is_max { self.kind(input)? } else { None };
+        if own.is_none() && !self.is_f32(input)? {
+            return Ok(false);
+        }
+        let Some((geometry, order, result)) = self.geometry(node, spec)? else { return Ok(false) };
+        // The largest byte stands for the largest float where scales are above 0, unless there is none in the window.
+        let is_inside = match &geometry.padding {
+            PaddingSpec::Explicit(before, after) => {
+                before.iter().chain(after).zip(geometry.kernel.iter().cycle()).all(|(pad, size)| pad < size)
+            }
+            PaddingSpec::Valid | PaddingSpec::SameUpper | PaddingSpec::SameLower => true,
+            PaddingSpec::ExplicitOnnxPool(..) => false,
+        };
+        let stands_for = if is_max && is_inside { self.bytes_of_floats(input, &order)? } else { None };
+        let stands_for = stands_for.filter(|(_, quantization)| quantization.scale > 0.0);
+        let stood_for = if stands_for.is_some() { self.value(input).bytes.clone() } else { None };
+        let (at, of) = match stands_for {
+            Some((at, quantization)) => (at, Some(quantization.kind)),
+            None => (self.stored(input, &order)?, own),
+        };
+        // Bytes make exact floats, and these the same bytes again.
+        let bytes = of.map(|kind| Quantization { kind, scale: 1.0, zero_point: 0 });
+        let at = self.wire(&node.name, Box::new(Pool { geometry, bytes, kind }), &[at])?;
+        self.put_as(node.id.into(), result, at, stood_for);
+        Ok(true)
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use samara_graph::quantization::{Dequantize, DynamicQuantize, Quantize};
 use tract_core::internal::*;
+use tract_core::ops::array::{Slice, TypedConcat};
 use tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec};
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math;
@@ -31,7 +32,7 @@ fn the_largest_of_bytes_is_the_same() {
         // SAFETY: there is a byte for each place.
         let input = unsafe { Tensor::from_raw_dt(datum_type, &shape, &bytes) }.unwrap();
         let names = crate::check(model, &[input]);
-        assert!(has(&names, "Pool<Max>") && !has(&names, "MaxPool"), "{names:?}");
+        assert!(has(&names, "Pool<Max>") && !has(&names, "MaxPool") && !has(&names, "ToFloats"), "{names:?}");
     }
 }
 
@@ -102,7 +103,7 @@ fn weights(
 
 /// Runs a graph before and after the rewrite: its outputs are bytes that differ by one at the most, or floats that hardly do.
 fn check(model: TypedModel, inputs: &[Tensor]) -> Vec<String> {
-    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let rewritten = samara_rewrite::rewrite(model.clone()).unwrap();
     let names = rewritten.nodes().iter().map(|node| node.op.name().to_string()).collect();
     let inputs: TVec<TValue> = inputs.iter().map(|input| input.clone().into_tvalue()).collect();
     let expected = model.into_optimized().unwrap().into_runnable().unwrap().run(inputs.clone()).unwrap();
@@ -187,7 +188,8 @@ proptest! {
         let is_apart = kernel.iter().zip(stride).any(|(size, stride)| *size == 1 && stride > 1);
         let done = has(&names, "QuantizedConvolution") || has(&names, "QuantizedProduct");
         let bytes_made = names.iter().filter(|name| *name == "ToBytes").count();
-        prop_assert!(done || is_apart || depthwise && bytes_made == 1, "{names:?}");
+        let by_rows = has(&names, "Depthwise") && !has(&names, "ToFloats") && bytes_made == 1;
+        prop_assert!(done || is_apart || depthwise && by_rows, "{names:?}");
     }
 }
 
@@ -224,8 +226,77 @@ fn what_comes_between_convolutions_of_bytes_is_the_same() {
     let bytes = other.quantize(&mut builder, pooled);
     let names = check(builder.finish(&[bytes]), &[numbers(3, &[1, 6, 9, 11])]);
     assert!(has(&names, "QuantizedConvolution") && has(&names, "Pool"), "{names:?}");
-    // Hard swish is done on the convolution's result before it becomes bytes.
-    assert_eq!(names.iter().filter(|name| *name == "Map").count(), 1, "{names:?}");
+    // Hard swish is done on the convolution's result before it becomes bytes, the sum takes bytes and makes them, and so does the
+    // pool, whose result is made bytes in the same way as its input has been.
+    let count = |name: &str| names.iter().filter(|other| *other == name).count();
+    assert_eq!((count("Map"), count("ToFloats"), count("ToBytes")), (1, 0, 1), "{names:?}");
+}
+
+/// Arithmetic that several nodes do on bytes, with numbers for each channel, and whose result is used as floats too.
+#[test]
+fn arithmetic_on_bytes_is_the_same() {
+    let (one, other) =
+        (Bytes { signed: false, scale: 0.02, zero_point: 100 }, Bytes { signed: true, scale: 0.03, zero_point: -3 });
+    for shape in [&[3, 700][..], &[1, 6, 9, 11], &[2, 5], &[7]] {
+        let mut builder = Builder::default();
+        let source = builder.tensor(shape);
+        let [left, right] = [one, other].map(|bytes| bytes.there_and_back(&mut builder, source));
+        let of_axis = |axis: usize| -> Vec<usize> {
+            shape.iter().enumerate().map(|(other, size)| if other == axis { *size } else { 1 }).collect()
+        };
+        // One for each row comes with the request, one for each column is a constant.
+        let (of_rows, of_columns) = (of_axis(0), of_axis(shape.len() - 1));
+        let factors = builder.tensor(&of_rows);
+        let product = builder.node(math::mul(), &[left, factors]);
+        let factors = builder.constant(numbers(5, &of_columns));
+        let product = builder.node(math::mul(), &[product, factors]);
+        let sum = builder.node(math::add(), &[product, right]);
+        let bytes = other.quantize(&mut builder, sum);
+        let floats = other.dequantize(&mut builder, bytes);
+        let squares = builder.node(math::square(), &[floats]);
+        let names = check(builder.finish(&[bytes, squares]), &[numbers(3, shape), numbers(4, &of_rows)]);
+        let count = |name: &str| names.iter().filter(|other| *other == name).count();
+        assert_eq!((count("Map"), count("ToBytes"), count("ToFloats")), (2, 2, 0), "{shape:?}: {names:?}");
+    }
+}
+
+/// An axis of which only the request tells that its size is 1.
+#[test]
+fn arithmetic_on_bytes_along_an_axis_of_one_is_the_same() {
+    let bytes = Bytes { signed: false, scale: 0.02, zero_point: 100 };
+    for of in [[5, 1], [1, 0]] {
+        let mut builder = Builder::default();
+        let size = builder.model.symbols.new_with_prefix("size").to_dim();
+        let source = builder.source(f32::fact(&[5.to_dim(), size.clone()]));
+        let is_of_rows = of[1] == 1;
+        let other = if is_of_rows { [5.to_dim(), 1.to_dim()] } else { [1.to_dim(), size] };
+        let other = builder.source(f32::fact(&other));
+        let floats = bytes.there_and_back(&mut builder, source);
+        let sum = builder.node(math::add(), &[floats, other]);
+        let output = bytes.quantize(&mut builder, sum);
+        let other = numbers(4, &if is_of_rows { [5, 1] } else { [1, 1] });
+        let names = check(builder.finish(&[output]), &[numbers(3, &[5, 1]), other]);
+        assert_eq!(names.iter().filter(|name| *name == "Map").count(), 1, "{names:?}");
+    }
+}
+
+/// Parts of bytes, and bytes put together that all stand for the same floats, are moved as bytes.
+#[test]
+fn bytes_are_moved_as_they_are() {
+    let (one, other) =
+        (Bytes { signed: false, scale: 0.02, zero_point: 100 }, Bytes { signed: true, scale: 0.03, zero_point: -3 });
+    for (left, right, floats) in [(one, one, 1), (one, other, 2)] {
+        let mut builder = Builder::default();
+        let source = builder.tensor(&[1, 6, 5, 7]);
+        let parts = [(0, 2, left), (2, 6, right)].map(|(start, end, bytes)| {
+            let floats = bytes.there_and_back(&mut builder, source);
+            builder.node(Slice::new(1, start, end), &[floats])
+        });
+        let joined = builder.node(TypedConcat { axis: 1 }, &parts);
+        let names = check(builder.finish(&[joined]), &[numbers(3, &[1, 6, 5, 7])]);
+        let count = |name: &str| names.iter().filter(|other| *other == name).count();
+        assert_eq!((count("Part"), count("Join"), count("ToFloats")), (2, 1, floats), "{names:?}");
+    }
 }
 
 #[test]

@@ -58,6 +58,10 @@ impl Rewriter<'_> {
         {
             return Ok(pending.clone());
         }
+        if let Some((at, quantization)) = self.bytes_of_floats(outlet, order)? {
+            let read = Read::Bytes(at, quantization);
+            return Ok(Expression::leaf(order.clone(), self.shape(outlet, order)?, read));
+        }
         let at = self.stored(outlet, order)?;
         Ok(Expression::leaf(order.clone(), self.shape(outlet, order)?, Read::Outlet(at)))
     }

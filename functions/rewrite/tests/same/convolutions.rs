@@ -289,7 +289,7 @@ fn what_somebody_else_wants_is_whole() {
 
 /// The parts of each chain.
 fn rewritten_chains(model: &TypedModel) -> Vec<String> {
-    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let rewritten = samara_rewrite::rewrite(model.clone()).unwrap();
     let chains = rewritten.nodes().iter().filter(|node| node.op.name() == "Chain");
     chains.map(|node| node.op.info().unwrap().join(", ")).collect()
 }

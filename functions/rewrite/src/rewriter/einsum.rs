@@ -1,8 +1,8 @@
 //! Products with a constant, and of two tensors.
 
 use super::*;
-use crate::batch::BatchProduct;
-use crate::quantized::Over;
+use samara_operators::batch::BatchProduct;
+use samara_operators::quantized::Over;
 
 impl Rewriter<'_> {
     pub(super) fn einsum(&mut self, node: &TypedNode, op: &EinSum) -> TractResult<bool> {

@@ -4,8 +4,8 @@ use samara_graph::quantization::{Dequantize, DynamicQuantize, Quantize};
 use samara_kernels::quantized::{Kind, Quantization};
 
 use super::*;
-use crate::layout::Relayout;
-use crate::quantized::{Convert, Over, ToBytesOfRange};
+use samara_operators::layout::Relayout;
+use samara_operators::quantized::{Convert, Over, ToBytesOfRange, kind};
 
 /// A value of the old graph that stands for floats, in the new one.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub(super) struct Bytes {
     pub zero_point: OutletId,
     /// Where it does not change.
     pub constant_scale: Option<f32>,
+    /// Where neither of both does.
+    pub constant: Option<Quantization>,
 }
 
 /// Constant bytes that stand for floats.
@@ -83,14 +85,16 @@ impl QuantizedConstant {
 }
 
 impl Rewriter<'_> {
-    fn is_bytes(&self, outlet: OutletId) -> TractResult<bool> {
+    /// Which bytes a value is of, if it is one of bytes.
+    pub(super) fn kind(&self, outlet: OutletId) -> TractResult<Option<Kind>> {
         let fact = self.fact(outlet)?;
-        Ok([u8::datum_type(), i8::datum_type()].contains(&fact.datum_type) && !fact.is_exotic())
+        Ok(if fact.is_exotic() { None } else { kind(fact.datum_type) })
     }
 
-    fn number<T: Datum + Copy>(&self, outlet: OutletId) -> TractResult<Option<T>> {
+    pub(super) fn number<T: Datum + Copy>(&self, outlet: OutletId) -> TractResult<Option<T>> {
         let Some(tensor) = self.constant(outlet).filter(|tensor| tensor.len() == 1) else { return Ok(None) };
-        let tensor = tensor.cast_to::<T>()?;
+        // A size that is not known yet is no number.
+        let Ok(tensor) = tensor.cast_to::<T>() else { return Ok(None) };
         Ok(tensor.try_as_plain_ram()?.as_slice::<T>()?.first().copied())
     }
 
@@ -114,7 +118,7 @@ impl Rewriter<'_> {
             return Ok(true);
         }
         match node.op_as::<AxisOp>() {
-            Some(op) if self.is_bytes(node.id.into())? => self.axis(node, op),
+            Some(op) if self.kind(node.id.into())?.is_some() => self.axis(node, op),
             Some(op) => {
                 let Some(constant) = self.bytes.get(&node.inputs[0]) else { return Ok(false) };
                 let moves = constant.moves.iter().cloned().chain([op.clone()]).collect();
@@ -143,15 +147,23 @@ impl Rewriter<'_> {
             self.bytes.insert(output, constant);
             return Ok(true);
         }
-        if op.axis.is_some() || !self.is_bytes(input)? {
-            return Ok(false);
-        }
+        let Some(kind) = self.kind(input)?.filter(|_| op.axis.is_none()) else { return Ok(false) };
         let order = self.orders(input)?.swap_remove(0);
         self.stored(input, &order)?;
         let stored = self.value(input).stored.clone();
         let constant_scale = self.number::<f32>(scale)?;
-        let bytes =
-            Bytes { stored, scale: self.natural(scale)?, zero_point: self.natural(zero_point)?, constant_scale };
+        let constant = constant_scale.zip(self.number::<i32>(zero_point)?).map(|(scale, zero_point)| Quantization {
+            kind,
+            scale,
+            zero_point,
+        });
+        let bytes = Bytes {
+            stored,
+            scale: self.natural(scale)?,
+            zero_point: self.natural(zero_point)?,
+            constant_scale,
+            constant,
+        };
         self.value(output).bytes = Some(bytes);
         Ok(true)
     }
@@ -159,25 +171,32 @@ impl Rewriter<'_> {
     fn quantize(&mut self, node: &TypedNode, op: &Quantize) -> TractResult<bool> {
         let output = OutletId::new(node.id, 0);
         let [input, scale, zero_point] = *node.inputs else { return Ok(false) };
-        if op.axis.is_some() || self.constant(input).is_some() {
+        let Some(kind) = kind(op.to).filter(|_| op.axis.is_none() && self.constant(input).is_none()) else {
             return Ok(false);
-        }
+        };
         let order = self.orders(input)?.swap_remove(0);
         let constants = (self.number::<f32>(scale)?, self.number::<i32>(zero_point)?);
         if let (Some(scale), Some(zero_point)) = constants {
+            // Bytes of floats that bytes made in the same way stand for.
+            let same = Quantization { kind, scale, zero_point };
+            if let Some((at, _)) =
+                self.bytes_of_floats(input, &order)?.filter(|(_, of)| *of == same && scale.is_normal())
+            {
+                self.put(output, order, at);
+                return Ok(true);
+            }
             let expression = self.expression(input, &order)?;
-            if expression.root.as_ref().is_some_and(Root::makes_bytes) {
-                let kind = if op.to == i8::datum_type() { Kind::Signed } else { Kind::Unsigned };
-                if let Some(at) =
+            let makes_bytes = expression.root.as_ref().map_or(!expression.steps.is_empty(), Root::makes_bytes);
+            if makes_bytes
+                && let Some(at) =
                     self.compute_bytes(&node.name, expression, Quantization { kind, scale, zero_point })?
-                {
-                    self.put(output, order, at);
-                    return Ok(true);
-                }
+            {
+                self.put(output, order, at);
+                return Ok(true);
             }
         }
         let inputs = [self.stored(input, &order)?, self.natural(scale)?, self.natural(zero_point)?];
-        let at = self.wire(&node.name, Box::new(Convert { to: Some(op.to) }), &inputs)?;
+        let at = self.wire(&node.name, Box::new(Convert { to: Some(kind) }), &inputs)?;
         self.put(output, order, at);
         Ok(true)
     }
@@ -189,7 +208,7 @@ impl Rewriter<'_> {
     }
 
     /// A value that stands for floats, in bytes, in an order of its axes.
-    fn bytes_in(&mut self, outlet: OutletId, order: &Order) -> TractResult<OutletId> {
+    pub(super) fn bytes_in(&mut self, outlet: OutletId, order: &Order) -> TractResult<OutletId> {
         let bytes = self.value(outlet).bytes.clone().context("a value in bytes")?;
         if let Some((_, at)) = bytes.stored.iter().find(|(other, _)| other == order) {
             return Ok(*at);
@@ -211,6 +230,28 @@ impl Rewriter<'_> {
         let at = self.helper("floats", Box::new(Convert { to: None }), &[at, bytes.scale, bytes.zero_point])?;
         self.put(outlet, order.clone(), at);
         Ok(at)
+    }
+
+    /// A value in bytes that stand for floats, in an order of its axes, and what for; none where floats have been made of it already,
+    /// or where that may change.
+    pub(super) fn bytes_of_floats(
+        &mut self,
+        outlet: OutletId,
+        order: &Order,
+    ) -> TractResult<Option<(OutletId, Quantization)>> {
+        let value = self.value(outlet);
+        let constant = value.bytes.as_ref().and_then(|bytes| bytes.constant);
+        let Some(quantization) = constant.filter(|_| value.is_only_bytes()) else { return Ok(None) };
+        Ok(Some((self.bytes_in(outlet, order)?, quantization)))
+    }
+
+    /// The floats that bytes stand for.
+    pub(super) fn floats_of(&mut self, outlet: OutletId, quantization: Quantization) -> TractResult<OutletId> {
+        self.helpers += 1;
+        let name = format!("samara.scale.{}", self.helpers);
+        let scale = self.target.add_const(&name, tensor0(quantization.scale))?;
+        let zero_point = self.target.add_const(format!("{name}.zero"), tensor0(quantization.zero_point))?;
+        self.helper("floats", Box::new(Convert { to: None }), &[outlet, scale, zero_point])
     }
 
     /// The scale of a value, and constant bytes that stand for another, where a product of the two can be one of bytes.

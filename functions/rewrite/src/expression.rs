@@ -9,14 +9,14 @@ use samara_kernels::quantized::{Quantization, Weights as ByteWeights};
 use samara_kernels::rows::Weights;
 use tract_core::internal::*;
 
-use crate::convolution::Convolution;
-use crate::depthwise::Depthwise;
-use crate::fused::Fused;
-use crate::geometry::Geometry;
-use crate::layout::Order;
-use crate::product::Product;
-use crate::quantized::{Over, QuantizedProduct};
-use crate::winograd::{Points, Winograd};
+use samara_operators::convolution::Convolution;
+use samara_operators::depthwise::Depthwise;
+use samara_operators::fused::Fused;
+use samara_operators::geometry::Geometry;
+use samara_operators::layout::Order;
+use samara_operators::product::Product;
+use samara_operators::quantized::{Over, QuantizedProduct};
+use samara_operators::winograd::{Points, Winograd};
 
 /// The most steps of an expression.
 pub const STEPS: usize = 24;
@@ -26,6 +26,8 @@ pub const STEPS: usize = 24;
 pub enum Read {
     /// A tensor of the new graph.
     Outlet(OutletId),
+    /// Floats that a tensor of bytes stands for.
+    Bytes(OutletId, Quantization),
     /// Numbers that do not change.
     Numbers(Arc<[f32]>),
 }
@@ -34,6 +36,7 @@ impl PartialEq for Read {
     fn eq(&self, other: &Read) -> bool {
         match (self, other) {
             (Read::Outlet(one), Read::Outlet(other)) => one == other,
+            (Read::Bytes(one, as_one), Read::Bytes(other, as_other)) => (one, as_one) == (other, as_other),
             (Read::Numbers(one), Read::Numbers(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
@@ -87,7 +90,8 @@ pub enum RootKind {
         columns: TVec<usize>,
     },
     Convolution(Geometry),
-    Depthwise(Geometry),
+    /// Of floats, or of bytes that stand for some.
+    Depthwise(Geometry, Option<Quantization>),
     /// Of bytes: the weights, as those of floats lie, and where the new graph has the bytes' zero point.
     Quantized {
         over: Over,
@@ -397,7 +401,7 @@ impl Root {
     pub fn has_columns(&self) -> bool {
         match &self.kind {
             RootKind::Product { columns, .. } => columns.len() == 1,
-            RootKind::Convolution(geometry) | RootKind::Depthwise(geometry) => geometry.output[3],
+            RootKind::Convolution(geometry) | RootKind::Depthwise(geometry, _) => geometry.output[3],
             RootKind::Quantized { over: Over::Rows(_, columns), .. } => columns.len() == 1,
             RootKind::Quantized { over: Over::Windows(geometry), .. } => geometry.output[3],
         }
@@ -413,7 +417,7 @@ impl Root {
 
     /// Whether the operator can make bytes.
     pub fn makes_bytes(&self) -> bool {
-        matches!(self.kind, RootKind::Quantized { .. } | RootKind::Depthwise(_))
+        matches!(self.kind, RootKind::Quantized { .. } | RootKind::Depthwise(..))
     }
 
     /// The operator, with its weights packed, for a result of a shape. Only a product of bytes and a depthwise
@@ -453,9 +457,9 @@ impl Root {
                 let bounds = activation.bounds();
                 Box::new(QuantizedProduct { over, weights: Arc::new(weights), bounds, fused, quantization })
             }
-            RootKind::Depthwise(geometry) => {
+            RootKind::Depthwise(geometry, bytes) => {
                 let weights = Arc::new(DepthwiseWeights::pack(depth, columns, weight, bias));
-                Box::new(Depthwise { geometry, weights, activation, fused, quantization })
+                Box::new(Depthwise { geometry, bytes, weights, activation, fused, quantization })
             }
         }
     }

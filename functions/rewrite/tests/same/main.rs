@@ -5,6 +5,7 @@
 mod arithmetic;
 mod convolutions;
 mod other;
+mod parts;
 mod products;
 mod quantized;
 
@@ -62,7 +63,7 @@ impl Builder {
 
 /// Runs a graph before and after the rewrite on inputs, and compares. Gives the names of the operators after it.
 pub fn check(model: TypedModel, inputs: &[Tensor]) -> Vec<String> {
-    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let rewritten = samara_rewrite::rewrite(model.clone()).unwrap();
     for (one, other) in model.outputs.iter().zip(&rewritten.outputs) {
         let (one, other) = (model.outlet_fact(*one).unwrap(), rewritten.outlet_fact(*other).unwrap());
         assert_eq!((one.datum_type, &one.shape), (other.datum_type, &other.shape));

@@ -1,9 +1,9 @@
 //! Nodes, and patterns of nodes, that one operator is for.
 
 use super::*;
-use crate::forest::Forest;
-use crate::lines;
-use crate::pad::Pad;
+use samara_operators::forest::Forest;
+use samara_operators::lines;
+use samara_operators::pad::Pad;
 
 impl Rewriter<'_> {
     pub(super) fn pattern(&mut self, node: &TypedNode, pattern: &Pattern) -> TractResult<()> {
@@ -13,7 +13,7 @@ impl Rewriter<'_> {
                 let mut names = self.natural(*input)?;
                 let last = self.fact(*input)?.rank() - 1;
                 names = self.helper("names", Box::new(AxisOp::Rm(last)), &[names])?;
-                let op = crate::lines::Lookup { table: Arc::clone(table) };
+                let op = samara_operators::lines::Lookup { table: Arc::clone(table) };
                 let natural = self.wire(&node.name, Box::new(op), &[names])?;
                 self.value(output).natural = Some(natural);
             }
@@ -26,7 +26,7 @@ impl Rewriter<'_> {
                     order
                 });
                 let at = self.stored(*input, &order)?;
-                let op = crate::lines::Normalization {
+                let op = samara_operators::lines::Normalization {
                     normalization: samara_kernels::lines::Normalization { centered: *centered, epsilon: *epsilon },
                     factors: factors.clone().into(),
                     summands: summands.clone().into(),
@@ -77,6 +77,17 @@ impl Rewriter<'_> {
     pub(super) fn reduce(&mut self, node: &TypedNode, op: &Reduce) -> TractResult<bool> {
         use samara_kernels::lines::Reduction;
         let input = node.inputs[0];
+        let natural = self.axes(input)?;
+        let is_one = !natural.iter().any(|axis| op.axes.contains(axis));
+        if is_one && self.is_f32(input)? && self.constant(input).is_none() {
+            // Of one number each.
+            if !matches!(op.reducer, Reducer::Sum | Reducer::Prod | Reducer::Max | Reducer::Min) {
+                return Ok(false);
+            }
+            let (order, at, bytes) = self.lying(input)?;
+            self.put_as(node.id.into(), order, at, bytes);
+            return Ok(true);
+        }
         let (reduction, mean) = match op.reducer {
             Reducer::Sum => (Reduction::Sum, false),
             Reducer::Max => (Reduction::Max, false),
@@ -84,8 +95,7 @@ impl Rewriter<'_> {
             Reducer::MeanOfSquares => (Reduction::SumOfSquares, true),
             _ => return Ok(false),
         };
-        let natural = self.axes(input)?;
-        if !self.is_f32(input)? || !natural.iter().any(|axis| op.axes.contains(axis)) {
+        if !self.is_f32(input)? || is_one {
             return Ok(false);
         }
         for order in self.orders(input)? {

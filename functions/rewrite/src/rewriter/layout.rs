@@ -1,7 +1,7 @@
 //! Where values lie, and how they come to lie elsewhere.
 
 use super::*;
-use crate::layout::Relayout;
+use samara_operators::layout::Relayout;
 
 impl Rewriter<'_> {
     /// Computes what is pending of a value.
@@ -115,8 +115,7 @@ impl Rewriter<'_> {
         let output = OutletId::new(node.id, 0);
         let value = self.value(input).clone();
         if let Some(bytes) = &value.bytes
-            && value.stored.is_empty()
-            && value.natural.is_none()
+            && value.is_only_bytes()
         {
             let moved = bytes.stored.iter().map(|(other, at)| Some((order(other)?, *at))).collect::<Option<Vec<_>>>();
             let Some(stored) = moved else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! From tract's operators to ours.
+//! From tract's operators to ours, node by node.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,24 +19,25 @@ use tract_core::ops::nn::{self, Reduce, Reducer};
 use tract_core::ops::scan::Scan;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
-use crate::cell::LstmCell;
 use crate::chain::chain;
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
-use crate::fused::Fused;
-use crate::geometry::Geometry;
-use crate::layout::{Order, axes};
-use crate::map::Map;
 use crate::pattern::{Pattern, Patterns};
-use crate::pool::{Kind, Pool};
+use samara_operators::cell::LstmCell;
+use samara_operators::fused::Fused;
+use samara_operators::geometry::Geometry;
+use samara_operators::layout::{Order, axes};
+use samara_operators::map::Map;
+use samara_operators::pool::{Kind, Pool};
 
 mod convolution;
 mod einsum;
 mod elementwise;
 mod layout;
+mod parts;
 mod quantized;
 mod single;
 
-/// A graph that computes the same, with this crate's operators for what they can do. It is to be simplified before, and
+/// A graph that computes the same, with operators of crate samara-operators for what they can do. It is to be simplified before, and
 /// optimised after. Each constant is dropped when it has been packed, so that there is room for the next.
 pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
     let patterns = Patterns::find(&source)?;
@@ -95,6 +96,15 @@ struct Value {
     pending: Option<Expression>,
     /// As bytes that stand for it.
     bytes: Option<quantized::Bytes>,
+    /// As what it is made up of.
+    joined: Option<parts::Joined>,
+}
+
+impl Value {
+    /// Whether there are bytes that stand for it, and nobody has made floats of them.
+    fn is_only_bytes(&self) -> bool {
+        self.bytes.is_some() && self.natural.is_none() && self.stored.is_empty() && self.pending.is_none()
+    }
 }
 
 /// Takes the constants out of a graph. What they are is left.
@@ -184,7 +194,7 @@ impl<'a> Rewriter<'a> {
         self.compute_as(name, expression, None)
     }
 
-    /// Computes an expression whose root makes bytes, and makes bytes of it. None where arithmetic comes between that is no
+    /// Computes an expression that has no root or one which makes bytes, and makes bytes of it. None where arithmetic comes between that is no
     /// part of the product.
     fn compute_bytes(
         &mut self,
@@ -213,10 +223,18 @@ impl<'a> Rewriter<'a> {
         let (program, reads) = program.map_or((None, vec![]), |(program, reads)| (Some(program), reads));
         let mut inputs = vec![];
         let mut spreads = vec![];
+        let mut bytes = vec![];
         for read in reads {
             let (read, spread) = expression.reads[read].clone();
+            let quantization = match read {
+                Read::Bytes(_, quantization) if expression.root.is_none() => Some(quantization),
+                _ => None,
+            };
+            bytes.push(quantization);
             inputs.push(match read {
                 Read::Outlet(outlet) => outlet,
+                Read::Bytes(outlet, _) if quantization.is_some() => outlet,
+                Read::Bytes(outlet, quantization) => self.floats_of(outlet, quantization)?,
                 Read::Numbers(numbers) => {
                     self.helpers += 1;
                     self.target.add_const(format!("samara.numbers.{}", self.helpers), tensor1(&numbers))?
@@ -231,13 +249,14 @@ impl<'a> Rewriter<'a> {
                 let own = self.helper("root", root.operator(&shape, None, None), &own_inputs)?;
                 inputs.insert(0, own);
                 spreads.insert(0, Spread::Full);
-                Box::new(Map { program, spreads, shape })
+                bytes.insert(0, None);
+                Box::new(Map { program, spreads, bytes, shape, quantization: None })
             }
             (Some(root), program) => {
                 inputs = root.inputs().into_iter().chain(inputs).collect();
                 root.operator(&expression.shape, program.map(|program| Fused { program, spreads }), quantization)
             }
-            (None, Some(program)) => Box::new(Map { program, spreads, shape: expression.shape }),
+            (None, Some(program)) => Box::new(Map { program, spreads, bytes, shape: expression.shape, quantization }),
             (None, None) => match expression.reads.first() {
                 Some((Read::Outlet(outlet), Spread::Full)) => return Ok(*outlet),
                 _ => bail!("{name}: an expression of nothing"),
@@ -316,6 +335,15 @@ impl<'a> Rewriter<'a> {
         if let Some(op) = node.op_as::<MaxPool>() {
             let kind = if op.with_index_outputs.is_none() { Some(Kind::Max) } else { None };
             return self.pool(node, &op.pool_spec, kind);
+        }
+        if let Some(op) = node.op_as::<array::Slice>() {
+            return self.slice(node, op);
+        }
+        if let Some(op) = node.op_as::<array::Gather>() {
+            return self.gather(node, op);
+        }
+        if let Some(op) = node.op_as::<array::TypedConcat>() {
+            return self.concat(node, op);
         }
         if node.outputs.len() != 1 || !self.is_f32(node.id.into())? {
             return Ok(false);

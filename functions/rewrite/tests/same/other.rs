@@ -143,7 +143,7 @@ fn trees_that_lead_back_are_left_to_tract() {
     let input = builder.tensor(&[1, 1]);
     let output = builder.node(TreeEnsembleClassifier { ensemble }, &[input]);
     let model = builder.finish(&[output]);
-    let rewritten = samara_operators::rewrite(model).unwrap();
+    let rewritten = samara_rewrite::rewrite(model).unwrap();
     assert!(rewritten.nodes().iter().all(|node| node.op.name() != "Forest"));
 }
 
@@ -198,7 +198,7 @@ fn what_is_done_in_a_loop_is_rewritten() {
     let sources = inputs.each_ref().map(|shape| builder.tensor(shape));
     let outputs = builder.model.wire_node("scan", scan, &sources).unwrap();
     let model = builder.finish(&outputs);
-    let rewritten = samara_operators::rewrite(model.clone()).unwrap();
+    let rewritten = samara_rewrite::rewrite(model.clone()).unwrap();
     let scan = rewritten.nodes().iter().find_map(|node| node.op_as::<Scan>()).unwrap();
     let names: Vec<String> = scan.body.nodes().iter().map(|node| node.op.name().to_string()).collect();
     assert!(has(&names, "Product") && has(&names, "LstmCell"), "{names:?}");
