@@ -44,6 +44,13 @@ impl Graph {
         self
     }
 
+    /// Tells the type and the shape of what a node makes.
+    #[must_use]
+    pub fn declared(mut self, name: &str, element: Type, shape: &[Dimension]) -> Graph {
+        self.0.value_info.push(value(name, element, shape));
+        self
+    }
+
     /// With one more output.
     #[must_use]
     pub fn output(mut self, name: &str, element: Type, shape: &[Dimension]) -> Graph {

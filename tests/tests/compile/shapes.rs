@@ -1,7 +1,7 @@
 //! `--input NAME=D0,D1,…`, and dimensions that need it.
 
 use samara_tests::models;
-use samara_tests::onnx::{self, Graph, Size, Type, Unknown};
+use samara_tests::onnx::{self, Graph, Named, Size, Type, Unknown};
 use samara_tests::samara::{self, assert_says};
 use serde_json::json;
 use tempfile::tempdir;
@@ -67,6 +67,25 @@ fn a_fixed_dimension_is_fixed_and_a_named_one_is_not() {
         compile(directory.path(), &path, &["--json", "--name", "twice", "--input", "x=rows"]).succeeds().json();
     assert_eq!(report["inputs"][0]["shape"], json!([-1]));
     assert_eq!(report["outputs"][0]["shape"], json!([-1]));
+}
+
+/// As ONNX's shape inference and ONNX Runtime's quantization write the shapes of all that nodes make.
+#[test]
+fn names_that_the_file_gives_to_what_nodes_make_are_no_obstacle() {
+    let directory = tempdir().unwrap();
+    let shape = &[Named("N"), Size(3)];
+    let graph = Graph::new()
+        .input("x", Type::Float, shape)
+        .declared("sum", Type::Float, shape)
+        .output("y", Type::Float, shape)
+        .node("Add", &["x", "x"], &["sum"])
+        .node("Mul", &["sum", "x"], &["y"]);
+    let path = graph.write(directory.path(), "model.onnx");
+    for (given, expected) in [("x=5,3", 5), ("x=rows,3", -1)] {
+        let report =
+            compile(directory.path(), &path, &["--json", "--name", "named", "--input", given]).succeeds().json();
+        assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [expected, 3]}]));
+    }
 }
 
 #[test]

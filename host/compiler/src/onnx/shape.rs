@@ -67,6 +67,9 @@ pub fn input_names(model: &InferenceModel) -> Vec<String> {
 
 pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), CompileError> {
     let names = input_names(model);
+    if !shapes.is_empty() {
+        forget_names(model).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
+    }
     for shape in shapes {
         let wrong = |reason: String| CompileError::InputShape { input: shape.name.clone(), reason };
         let index = names
@@ -104,6 +107,25 @@ pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), Comp
             .map_err(|error| wrong(format!("{error:#}")))?;
     }
     name_unknown_dimensions(model).map_err(|error| CompileError::Graph(format!("{error:#}")))
+}
+
+/// Forgets the names that the file gives to dimensions of what nodes make (`value_info`): they stand for dimensions of the inputs, which
+/// are no longer called so, and what they are is inferred from these.
+fn forget_names(model: &mut InferenceModel) -> TractResult<()> {
+    let made = model.nodes().iter().flat_map(|node| (0..node.outputs.len()).map(|slot| OutletId::new(node.id, slot)));
+    let made: Vec<OutletId> = made.filter(|outlet| !model.inputs.contains(outlet)).collect();
+    let is_named = |dimension: &DimFact| dimension.concretize().is_some_and(|size| size.to_usize().is_err());
+    for outlet in made {
+        let fact = model.outlet_fact(outlet)?;
+        if !fact.shape.dims().any(is_named) {
+            continue;
+        }
+        let sizes = fact.shape.dims().map(|size| if is_named(size) { DimFact::Any } else { size.clone() }).collect();
+        let shape = if fact.shape.is_open() { ShapeFactoid::open(sizes) } else { ShapeFactoid::closed(sizes) };
+        let fact = InferenceFact { shape, ..fact.clone() };
+        model.set_outlet_fact(outlet, fact)?;
+    }
+    Ok(())
 }
 
 /// Gives a name to every dimension that has neither a size nor a name, since a typed graph knows no other.
