@@ -70,9 +70,10 @@ impl EvalOp for Depthwise {
         let [height, width] = window.output;
         let rows = items * height * width;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, channels)?;
-        let mut room_of_floats = vec![0.0; Images::room(self.bytes.is_some(), &window, channels)];
+        let mut room = Images::room(self.bytes.is_some(), &window, channels)?;
+        let mut room = room.try_as_plain_ram_mut()?;
         let size = [items, window.input[0], window.input[1] * channels];
-        let mut images = Images::of(&inputs[0], self.bytes, size, &mut room_of_floats)?;
+        let mut images = Images::of(&inputs[0], self.bytes, size, room.as_slice_mut()?)?;
         let mut write = |row: usize, part: &mut [f32]| {
             let (item, row_of_item) = (row / height, row % height);
             let image = images.rows(item, window.needed(0, &(row_of_item..row_of_item + 1)));

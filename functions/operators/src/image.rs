@@ -69,10 +69,12 @@ pub enum Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// How many numbers [`of`](Self::of) needs room for.
-    pub fn room(is_bytes: bool, window: &Window, channels: usize) -> usize {
+    /// The room that [`of`](Self::of) needs.
+    pub fn room(is_bytes: bool, window: &Window, channels: usize) -> TractResult<Tensor> {
         let reach = (window.kernel[0] - 1) * window.dilation[0] + 1;
-        if is_bytes { reach.min(window.input[0]) * window.input[1] * channels } else { 0 }
+        let numbers = if is_bytes { reach.min(window.input[0]) * window.input[1] * channels } else { 0 };
+        // SAFETY: rows are written before they are read.
+        unsafe { Tensor::uninitialized::<f32>(&[numbers]) }
     }
 
     /// Images of a size in a tensor of floats, or of bytes that stand for some.

@@ -53,9 +53,10 @@ impl EvalOp for Pool {
         let (items, channels, window) = self.geometry.window(inputs[0].shape());
         let [height, width] = window.output;
         let steps = window.kernel[0] * window.kernel[1];
-        let mut room_of_floats = vec![0.0; Images::room(self.bytes.is_some(), &window, channels)];
+        let mut room = Images::room(self.bytes.is_some(), &window, channels)?;
+        let mut room = room.try_as_plain_ram_mut()?;
         let size = [items, window.input[0], window.input[1] * channels];
-        let mut images = Images::of(&inputs[0], self.bytes, size, &mut room_of_floats)?;
+        let mut images = Images::of(&inputs[0], self.bytes, size, room.as_slice_mut()?)?;
         let mut write = |row: usize, part: &mut [f32]| {
             let (item, row) = (row / height, row % height);
             let (image, part) = (images.rows(item, window.needed(0, &(row..row + 1))), part.as_mut_ptr());

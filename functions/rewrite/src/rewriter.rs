@@ -6,6 +6,12 @@ use std::sync::Arc;
 use samara_kernels::activation::{Activation, Gate};
 use samara_kernels::program::{Binary, Spread, Unary};
 use samara_kernels::quantized::Quantization;
+use samara_operators::cell::LstmCell;
+use samara_operators::fused::Fused;
+use samara_operators::geometry::Geometry;
+use samara_operators::layout::{Order, axes};
+use samara_operators::map::Map;
+use samara_operators::pool::{Kind, Pool};
 use tract_core::internal::*;
 use tract_core::ops::array;
 use tract_core::ops::binary::TypedBinOp;
@@ -22,12 +28,6 @@ use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 use crate::chain::chain;
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
 use crate::pattern::{Pattern, Patterns};
-use samara_operators::cell::LstmCell;
-use samara_operators::fused::Fused;
-use samara_operators::geometry::Geometry;
-use samara_operators::layout::{Order, axes};
-use samara_operators::map::Map;
-use samara_operators::pool::{Kind, Pool};
 
 mod convolution;
 mod einsum;
@@ -194,8 +194,8 @@ impl<'a> Rewriter<'a> {
         self.compute_as(name, expression, None)
     }
 
-    /// Computes an expression that has no root or one which makes bytes, and makes bytes of it. None where arithmetic comes between that is no
-    /// part of the product.
+    /// Computes an expression that has no root, or one which makes bytes, and makes bytes of it. None where arithmetic comes between
+    /// that is no part of the product.
     fn compute_bytes(
         &mut self,
         name: &str,

@@ -2,7 +2,7 @@
 
 use super::parts::Joined;
 use super::*;
-use crate::symmetry::Symmetry;
+use crate::symmetry::even;
 use samara_kernels::rows::Weights;
 use samara_operators::fold::Fold;
 use samara_operators::parts::Join;
@@ -143,14 +143,12 @@ impl Rewriter<'_> {
             _ => false,
         };
         let is_row = geometry.kernel[0] == 1 && geometry.input[1].is_none() && geometry.dilation[1] == 1;
-        if !is_inside || !is_row || !geometry.output[3] || steps % 2 == 1 || steps < LEAST_FOLDED[0] {
-            return Ok(false);
-        }
-        if columns < LEAST_FOLDED[1] {
+        let is_few = steps < LEAST_FOLDED[0] || columns < LEAST_FOLDED[1];
+        if !is_inside || !is_row || !geometry.output[3] || steps % 2 == 1 || is_few {
             return Ok(false);
         }
         let weight = |step: usize, column: usize| packed[step * columns + column];
-        let Some(Symmetry { even }) = Symmetry::of(steps, columns, weight) else { return Ok(false) };
+        let Some(even) = even(steps, columns, weight) else { return Ok(false) };
         let output = OutletId::new(node.id, 0);
         let axis = *result.last().context("a result has channels")?;
         let at = self.stored(node.inputs[0], order)?;

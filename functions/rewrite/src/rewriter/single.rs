@@ -13,7 +13,7 @@ impl Rewriter<'_> {
                 let mut names = self.natural(*input)?;
                 let last = self.fact(*input)?.rank() - 1;
                 names = self.helper("names", Box::new(AxisOp::Rm(last)), &[names])?;
-                let op = samara_operators::lines::Lookup { table: Arc::clone(table) };
+                let op = lines::Lookup { table: Arc::clone(table) };
                 let natural = self.wire(&node.name, Box::new(op), &[names])?;
                 self.value(output).natural = Some(natural);
             }
@@ -26,7 +26,7 @@ impl Rewriter<'_> {
                     order
                 });
                 let at = self.stored(*input, &order)?;
-                let op = samara_operators::lines::Normalization {
+                let op = lines::Normalization {
                     normalization: samara_kernels::lines::Normalization { centered: *centered, epsilon: *epsilon },
                     factors: factors.clone().into(),
                     summands: summands.clone().into(),
