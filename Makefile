@@ -38,14 +38,22 @@ toolchain:
 engine: toolchain ## Build the engine, the guest that runs models, and the adapter, to wasm
 	@$(TIMED) "build the engine and the adapter" functions/build.sh engine nn
 
+# The command carries the engine, but what takes long in it does not; and the engine's links keep a single core busy for minutes.
 .PHONY: build
-build: engine ## Build the command: target/release/samara
+build: toolchain ## Build the command: target/release/samara
+	@scripts/beside $(TIMED) "build what the command is made of" $(CARGO) build --release $(LOCKED) --workspace \
+	    --exclude samara-compiler --exclude samara-cli --exclude samara-tests --exclude samara-bench --features samara-nn/openvino \
+	    -- $(TIMED) "build the engine and the adapter" functions/build.sh engine nn
 	@$(TIMED) "build the command" $(CARGO) build --release $(LOCKED) --package samara-cli
 	@echo "built: $(SAMARA)"
 
 .PHONY: functions
 functions: build ## Build the functions: target/functions/*.wasm
 	@$(TIMED) "build the functions" functions/build.sh $(FUNCTIONS)
+	@$(MAKE) linked-functions
+
+.PHONY: linked-functions
+linked-functions:
 	@mkdir -p target/functions
 	@for function in $(FUNCTIONS); do \
 	    $(SAMARA) link functions/target/$$function/samara-$$function.wasm -o target/functions/$$function.wasm >/dev/null; \
@@ -80,9 +88,10 @@ bench-node: build ## Put a node under load: overload, neighbours, growth, other 
 # === Check ===
 
 .PHONY: test
-test: functions ## Run all tests: Rust, documentation, Python
-	@scripts/setup.sh models test-tools
-	@$(TIMED) "build the program of the tests" functions/build.sh wasi-nn-program
+test: build ## Run all tests: Rust, documentation, Python
+	@scripts/beside $(TIMED) "build the functions and the program of the tests" functions/build.sh $(FUNCTIONS) wasi-nn-program \
+	    -- scripts/setup.sh models test-tools
+	@$(MAKE) linked-functions
 	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" \
 	    $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
 	@$(TIMED) "guest tests" $(CARGO) nextest run --release $(LOCKED) $(ON_HOST) --workspace --exclude samara-engine

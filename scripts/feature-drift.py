@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks that the command, the workspace's tests and the guests' tests take the dependencies with the same features.
+"""Checks that the command, what is built of it beside the engine, the workspace's tests and the guests' tests take the
+dependencies with the same features.
 
 Where they do not, each compiles them for itself. host/features and functions/features make them agree; this says what
 those lack.
@@ -11,6 +12,11 @@ import subprocess
 import sys
 
 Features = dict[tuple[str, str], set[tuple[str, ...]]]
+
+# As `make build` has it: all that the command is made of but what carries the engine.
+BESIDE_ENGINE = ["build", "--workspace", "--features", "samara-nn/openvino"]
+for package in ["samara-compiler", "samara-cli", "samara-tests", "samara-bench"]:
+    BESIDE_ENGINE += ["--exclude", package]
 
 # The engine is for wasm only.
 GUESTS = ["test", "--manifest-path", "functions/Cargo.toml", "--workspace", "--exclude", "samara-engine", "--no-run"]
@@ -52,6 +58,12 @@ def main() -> int:
             continue
         differences += 1
         print(f"{package} ({target}): the tests also ask for {lacking(tested, built) or 'another set'}")
+    for (package, target), built in sorted(features(BESIDE_ENGINE).items()):
+        needed = command.get((package, target), set())
+        if built <= needed:
+            continue
+        differences += 1
+        print(f"{package} ({target}): beside the engine it is built without {lacking(needed, built) or 'the set of the command'}")
     if differences:
         print("add these features to host/features/Cargo.toml, so that nothing is compiled twice")
 

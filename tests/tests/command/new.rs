@@ -1,6 +1,6 @@
 //! `samara new`: a project that is tested, built, and answers.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +25,11 @@ fn text(path: &Path) -> &str {
 /// Runs the project's own tests, on this machine, with the versions in its lock file.
 #[track_caller]
 fn assert_tests_pass(project: &Path) {
+    // All projects have a `vendor/samara-function`, which cargo takes for one package: while the documentation's tests of one run,
+    // for which cargo holds no lock, the build of another would replace it.
+    fs::create_dir_all(scratch()).unwrap();
+    let alone = File::create(scratch().join("lock")).unwrap();
+    alone.lock().unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(project).args(["test", "--locked"]).env("CARGO_TARGET_DIR", scratch().join("native"));
     let run = Run::of(&mut cargo).succeeds();
