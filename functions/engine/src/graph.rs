@@ -1,5 +1,6 @@
 //! The loaded graph, and how it is run on tensors of the protocol.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use samara_arena::Trace;
@@ -7,12 +8,13 @@ use samara_model::{Backend, Input, Output, RunError};
 use samara_protocol::{ModelMetadata, TensorSpec};
 use tract_nnef::internal::*;
 
+use crate::session::Session;
 use crate::{ALLOCATOR, tensor};
 
 /// An optimised graph. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Graph {
-    plan: Arc<TypedSimplePlan>,
+    session: Rc<Session>,
     /// Whether the plan takes one item of a batch, along the first dimension, at a time.
     per_item: bool,
 }
@@ -31,7 +33,7 @@ impl Graph {
             metadata.inputs.len(),
             metadata.outputs.len()
         );
-        Ok(Graph { plan, per_item })
+        Ok(Graph { session: Rc::new(Session::new(plan)?), per_item })
     }
 
     /// Runs the graph twice, so that what is set up on a first run is part of the snapshot, and gives what the second run
@@ -61,12 +63,12 @@ impl Graph {
 
     /// What runs it.
     pub fn plan(&self) -> &Arc<TypedSimplePlan> {
-        &self.plan
+        self.session.plan()
     }
 
     /// Gives an input the exact type that the graph declares for it.
     pub fn adapt(&self, index: usize, value: Tensor) -> TractResult<Tensor> {
-        let wanted = self.plan.model().input_fact(index)?.datum_type;
+        let wanted = self.plan().model().input_fact(index)?.datum_type;
         if value.datum_type() == wanted { Ok(value) } else { Ok(value.cast_to_dt(wanted)?.into_owned()) }
     }
 
@@ -105,7 +107,7 @@ impl Graph {
                     .map_err(|error| RunError::InvalidArgument(format!("input {:?}: {error:#}", spec.name)))?;
                 values.push(value.into_tvalue());
             }
-            let results = self.plan.run(values).map_err(failed)?;
+            let results = self.session.run(values).map_err(failed)?;
             outputs(metadata, &results, wanted)
         })
     }
@@ -147,8 +149,8 @@ impl Graph {
 
     /// The outputs of a batch without items.
     fn empty_batch(&self) -> TractResult<TVec<TValue>> {
-        let model = self.plan.model();
-        (0..self.plan.model().outputs.len())
+        let model = self.plan().model();
+        (0..self.plan().model().outputs.len())
             .map(|output| {
                 let fact = model.output_fact(output)?;
                 let mut shape = fact.shape.as_concrete().context("an output's shape is dynamic")?.to_vec();

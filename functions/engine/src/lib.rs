@@ -9,6 +9,7 @@ mod entropy;
 mod graph;
 mod loader;
 mod profile;
+mod session;
 mod tensor;
 
 #[global_allocator]

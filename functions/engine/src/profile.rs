@@ -17,6 +17,7 @@ use tract_nnef::internal::*;
 use tract_nnef::tract_core::ops::matmul::optimized::OptMatMul;
 
 use crate::graph::Graph;
+use crate::session::evaluate;
 use crate::{loader, tensor};
 
 /// Nanoseconds since some moment.
@@ -123,7 +124,7 @@ pub fn profile(graph: &Graph, loaded: &loader::Report, argument: &[u8]) -> Tract
             // Told before, since operators may take their inputs apart.
             let described = if run == 0 { Some(describe(graph, context, node, &inputs)?) } else { None };
             let start = now();
-            let outputs = tract_nnef::tract_core::plan::eval(context, op_state, node, inputs)?;
+            let outputs = evaluate(context, op_state, node, inputs)?;
             let nanoseconds = now() - start;
             match described {
                 Some(operator) => report.operators.push(Operator {

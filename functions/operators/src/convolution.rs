@@ -207,7 +207,7 @@ impl EvalOp for Convolution {
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
         // SAFETY: each row is written to below.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape(inputs[0].shape()))? };
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape_over(items, &window))? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
         ensure!(

@@ -81,7 +81,7 @@ impl EvalOp for Depthwise {
             unsafe { self.weights.row(&window, row_of_item, image, part.as_mut_ptr(), self.activation) };
             bound.run(row * width, part);
         };
-        let shape = self.geometry.shape(inputs[0].shape());
+        let shape = self.geometry.shape_over(items, &window);
         ensure!(shape.iter().product::<usize>() == rows * channels, "as many channels as the image has");
         let output = by_rows(self.quantization, &shape, width * channels, &mut write)?;
         Ok(tvec!(output.into_tvalue()))

@@ -31,8 +31,8 @@ impl Fold {
         usize::from(self.odd)
     }
 
-    fn shape<D: DimLike>(&self, input: &[D]) -> TVec<D> {
-        let mut shape = self.geometry.shape(input);
+    /// The shape that a result of all steps would have, with those that are left.
+    fn halved<D: DimLike>(&self, mut shape: TVec<D>) -> TVec<D> {
         if let Some(last) = shape.last_mut() {
             *last = self.half().into();
         }
@@ -65,7 +65,8 @@ impl EvalOp for Fold {
         let from = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         ensure!(from.len() == items * length, "{} numbers are not {items} rows of {length}", from.len());
         // SAFETY: each half is written to below.
-        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.shape(inputs[0].shape()))? };
+        let mut output =
+            unsafe { Tensor::uninitialized::<f32>(&self.halved(self.geometry.shape_over(items, &window)))? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
         let (half, places) = (self.half(), window.output[1]);
@@ -94,7 +95,7 @@ impl EvalOp for Fold {
 
 impl TypedOp for Fold {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(&*self.shape(&inputs[0].shape.to_tvec()))))
+        Ok(tvec!(f32::fact(&*self.halved(self.geometry.shape(&inputs[0].shape.to_tvec())))))
     }
 
     as_op!();

@@ -33,7 +33,16 @@ impl Geometry {
         let [items, height, width, _] = self.sizes(input);
         let spatial = self.padding.compute(&[height, width], &self.kernel, &self.dilation, &self.stride);
         let [height, width] = [spatial[0].convoluted.clone(), spatial[1].convoluted.clone()];
-        let sizes = [items, height, width, self.channels.into()];
+        self.made([items, height, width, self.channels.into()])
+    }
+
+    /// The shape of the result that so many items give where this window goes over each.
+    pub fn shape_over(&self, items: usize, window: &Window) -> TVec<usize> {
+        let [height, width] = window.output;
+        self.made([items, height, width, self.channels])
+    }
+
+    fn made<D: DimLike>(&self, sizes: [D; 4]) -> TVec<D> {
         sizes.into_iter().zip(self.output).filter(|(_, stays)| *stays).map(|(size, _)| size).collect()
     }
 

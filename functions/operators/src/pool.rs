@@ -72,7 +72,7 @@ impl EvalOp for Pool {
                 }
             }
         };
-        let shape = self.geometry.shape(inputs[0].shape());
+        let shape = self.geometry.shape_over(items, &window);
         ensure!(
             shape.iter().product::<usize>() == items * height * width * channels,
             "as many channels as the image has"

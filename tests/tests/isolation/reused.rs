@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use samara_protocol::{Datatype, InputTensor};
-use samara_runtime::{Config, Instance, Model, Runtime};
+use samara_runtime::{Config, InferError, Instance, Model, Runtime};
 use samara_tests::models;
 use samara_tests::onnx::{Graph, Named, Size, Type};
 
@@ -13,26 +13,30 @@ fn load(component: &Path) -> Model {
     Runtime::new(&config).unwrap().load(component).unwrap()
 }
 
-/// What a model of one input gives for numbers that are told by `seed`.
-fn infer(instance: &mut Instance, name: &str, shape: &[u64], seed: u32) -> Vec<u8> {
+/// Numbers that are told by `seed`.
+fn input(name: &'static str, shape: &[u64], seed: u32) -> InputTensor<'static> {
     let count: u64 = shape.iter().product();
     let number = |index: u32| (index.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as f32 / 65536.0 - 0.5;
     let data: Vec<u8> = (0..u32::try_from(count).unwrap()).flat_map(|index| number(index).to_le_bytes()).collect();
-    let input = InputTensor { name: name.into(), datatype: Datatype::Fp32, shape: shape.into(), data: data.into() };
-    let outputs = instance.infer(&[input], &[]).unwrap();
+    InputTensor { name: name.into(), datatype: Datatype::Fp32, shape: shape.to_vec(), data: data.into() }
+}
+
+/// What a model gives first.
+fn infer(instance: &mut Instance, inputs: &[InputTensor<'_>]) -> Vec<u8> {
+    let outputs = instance.infer(inputs, &[]).unwrap();
     outputs[0].data.to_vec()
 }
 
 /// Batches of these sizes, one after the other in one instance, give what each gives in an instance of its own.
 #[track_caller]
-fn assert_alike(component: &Path, name: &str, item: &[u64]) {
+fn assert_alike(component: &Path, name: &'static str, item: &[u64]) {
     let model = load(component);
     let mut reused = model.instantiate().unwrap();
     for (seed, batch) in [1, 1, 3, 1, 2, 7, 1, 3, 3, 1].into_iter().enumerate() {
         let shape = [&[batch], item].concat();
-        let seed = u32::try_from(seed).unwrap();
-        let again = infer(&mut reused, name, &shape, seed);
-        let fresh = infer(&mut model.instantiate().unwrap(), name, &shape, seed);
+        let input = [input(name, &shape, u32::try_from(seed).unwrap())];
+        let again = infer(&mut reused, &input);
+        let fresh = infer(&mut model.instantiate().unwrap(), &input);
         assert!(again == fresh, "request {seed}, of a batch of {batch}, gives something else");
     }
 }
@@ -45,8 +49,8 @@ fn batches_of_changing_sizes() {
     let card = models::card("anomaly-autoencoder");
     let component = models::compiled("autoencoder-of-any-batch", &card.onnx(), &[]);
     let model = load(&component);
-    let input = model.metadata().inputs[0].clone();
-    assert_alike(&component, &input.name, &[30]);
+    let name = model.metadata().inputs[0].name.clone().leak();
+    assert_alike(&component, name, &[30]);
 }
 
 /// Each item follows the plan, while the outputs of those before it are still there.
@@ -56,4 +60,44 @@ fn batches_that_are_taken_item_by_item() {
     let graph = Graph::new().input("x", Type::Float, &shape(12)).weights("w", &[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
     let graph = graph.output("y", Type::Float, &shape(11)).node("Conv", &["x", "w"], &["y"]);
     assert_alike(&models::compiled_graph("item-by-item", &graph, &[]), "x", &[1, 12, 12]);
+}
+
+/// What a request leaves undone is no part of the next one.
+#[test]
+fn requests_that_fail_between_others() {
+    let graph = Graph::new().input("x", Type::Float, &[Named("N")]).input("y", Type::Float, &[Named("M")]);
+    let graph = graph.output("twice", Type::Float, &[Named("N")]).node("Add", &["x", "x"], &["twice"]);
+    let graph = graph.output("sum", Type::Float, &[Named("K")]).node("Add", &["twice", "y"], &["sum"]);
+    let model = load(&models::compiled_graph("fails-at-times", &graph, &[]));
+    let mut reused = model.instantiate().unwrap();
+    for (seed, [x, y]) in [[1, 1], [3, 2], [1, 1], [4, 3], [5, 7], [2, 2], [1, 1]].into_iter().enumerate() {
+        let seed = u32::try_from(seed).unwrap();
+        let inputs = [input("x", &[x], seed), input("y", &[y], seed + 100)];
+        if x != y {
+            assert!(
+                matches!(reused.infer(&inputs, &[]), Err(InferError::Failed(_))),
+                "{x} and {y} numbers have no sum"
+            );
+            continue;
+        }
+        let again = reused.infer(&inputs, &["sum"]).unwrap();
+        let fresh = model.instantiate().unwrap().infer(&inputs, &["sum"]).unwrap();
+        assert!(again[0].data == fresh[0].data, "request {seed} gives something else");
+    }
+}
+
+#[test]
+fn inputs_that_nothing_asks_for() {
+    let graph = Graph::new().input("x", Type::Float, &[Named("N")]).input("idle", Type::Float, &[Named("M")]);
+    let graph = graph.output("twice", Type::Float, &[Named("N")]).node("Add", &["x", "x"], &["twice"]);
+    let model = load(&models::compiled_graph("has-an-idle-input", &graph, &[]));
+    let mut reused = model.instantiate().unwrap();
+    for (seed, [x, idle]) in
+        [[1, 1], [1, 1], [5, 2000], [1, 1], [2000, 5], [3, 1], [1, 3], [1, 1]].into_iter().enumerate()
+    {
+        let seed = u32::try_from(seed).unwrap();
+        let inputs = [input("x", &[x], seed), input("idle", &[idle], seed + 100)];
+        let again = infer(&mut reused, &inputs);
+        assert!(again == infer(&mut model.instantiate().unwrap(), &inputs), "request {seed} gives something else");
+    }
 }
