@@ -1,8 +1,8 @@
 //! What runs the plan, time after time.
 //!
 //! For each run of a plan, tract makes a state, asks every operator what it keeps there, and tells every operator when the state
-//! goes; and it goes through another trait of the operator to evaluate it. Those are calls through the table: the smallest
-//! operators take as long, and a fresh instance has to look up each function of each kind of operator that is called like that.
+//! goes; and it goes through another trait of the operator to evaluate it. Those are calls through the table, which small
+//! models feel, and a fresh instance has to look up each function of each kind of operator that is called like that.
 //! Where no operator keeps anything, one state serves all runs, and evaluation is the only such call.
 
 use std::cell::RefCell;
