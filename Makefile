@@ -139,8 +139,7 @@ lint: engine ## Run clippy over the host and the guests
 .PHONY: docs
 docs: engine ## Build the documentation, warnings denied
 	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation" $(CARGO) doc --release $(LOCKED) --workspace --no-deps
-	@RUSTDOCFLAGS="-D warnings" $(TIMED) "documentation of the guests" $(CARGO) doc --release $(LOCKED) $(ON_HOST) \
-	    --workspace --exclude samara-engine --no-deps
+	@$(TIMED) "documentation of the guests" scripts/document-guests.sh "$(TARGET)"
 
 .PHONY: deny
 deny: ## Check the dependencies' licences, sources and advisories

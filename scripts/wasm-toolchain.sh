@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Finds what compiles Rust to wasm32-unknown-unknown. Sourced by scripts/setup.sh, which may
-# install what is missing, and by functions/build.sh and scripts/lint-guests.sh, which only look.
+# install what is missing, and by functions/build.sh, scripts/lint-guests.sh and scripts/document-guests.sh, which only look.
 #
 # Two kinds of toolchain do. The first is taken where both are there, as its guests are a tenth smaller:
 #   source   a compiler comes with the source of its std, which cargo's build-std then builds, for size and
@@ -188,10 +188,10 @@ wasm_rustflags() {
 # programs (cargo, cargo-clippy) in the environment that makes it build for wasm, in the root of the checkout.
 # What a surrounding cargo or the user's shell has set is meant for the host's build, and is taken away.
 in_wasm_toolchain() (
-    unset RUSTFLAGS RUSTDOC CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
+    unset RUSTFLAGS CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS
     CARGO_ENCODED_RUSTFLAGS=$(wasm_rustflags "$1")
     export CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR=$WASM_TARGET_DIRECTORY
-    export CARGO=$WASM_TOOLCHAIN_CARGO RUSTC=$WASM_TOOLCHAIN_RUSTC
+    export CARGO=$WASM_TOOLCHAIN_CARGO RUSTC=$WASM_TOOLCHAIN_RUSTC RUSTDOC=${WASM_TOOLCHAIN_RUSTC%rustc}rustdoc
     export RUSTC_WRAPPER=$PWD/scripts/rustc-anywhere SAMARA_CHECKOUT=$PWD
     # Without it, cargo keeps no more than one module of a package, so that the flavours of the engine would be built anew in
     # turn. It is what cargo's own bootstrap sets; should a cargo not know it, it costs that time.

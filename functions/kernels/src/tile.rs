@@ -54,36 +54,10 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
     // By themselves, as LLVM else takes the second for a sum, and Cranelift an instruction for that in each step.
     let mut first: [_; TILES] = std::array::from_fn(|tile| right.wrapping_add(tile * beside));
     let mut second: [_; TILES] = std::array::from_fn(|tile| right.wrapping_add(tile * beside + 4));
-    macro_rules! row {
-        ($row:literal, $factors:ident, $vectors:ident) => {
-            let factor = $factors.lane::<$row>();
-            for (sums, vectors) in sums.iter_mut().zip($vectors) {
-                for (index, (sum, vector)) in sums[$row].iter_mut().zip(vectors).enumerate() {
-                    // On x86-64 a result takes the place of its first operand, which costs a copy where that is needed
-                    // again. Cranelift computes the sums from the last to the first: the second vector is needed last in the
-                    // first row's second sum, and each factor in its row's first.
-                    *sum = if $row == 0 && index == VECTORS - 1 {
-                        vector.mul_add(factor, *sum)
-                    } else {
-                        factor.mul_add(vector, *sum)
-                    };
-                }
-            }
-        };
-    }
     macro_rules! steps {
         ($($step:literal)*) => {$(
             // SAFETY: of this step there is what the caller says.
-            let (factors, vectors) = unsafe {
-                let vectors: [_; TILES] = std::array::from_fn(|tile| {
-                    [first, second].map(|vector| F32x4::load(vector[tile].add($step * RIGHT)))
-                });
-                (F32x4::load(left.add($step * LEFT)), vectors)
-            };
-            row!(0, factors, vectors);
-            row!(1, factors, vectors);
-            row!(2, factors, vectors);
-            row!(3, factors, vectors);
+            unsafe { step::<TILES, LEFT, RIGHT, $step>(&mut sums, left, &first, &second) };
             remaining -= 1;
             if remaining == 0 {
                 break;
@@ -108,6 +82,48 @@ pub unsafe fn multiply<const TILES: usize, const LEFT: usize, const RIGHT: usize
         second = second.map(|vector| vector.wrapping_add(STEPS * RIGHT));
     }
     sums
+}
+
+/// Step `STEP` after those at `left`, and at `first` and `second`, the two vectors of each tile. A function, as the compiler checks
+/// what is borrowed in all steps at once otherwise, which takes half a minute.
+///
+/// # Safety
+///
+/// There are four numbers of the step at the left, and four each at the others.
+#[inline(always)]
+unsafe fn step<const TILES: usize, const LEFT: usize, const RIGHT: usize, const STEP: usize>(
+    sums: &mut [Sums; TILES],
+    left: *const f32,
+    first: &[*const f32; TILES],
+    second: &[*const f32; TILES],
+) {
+    // SAFETY: what the caller says.
+    let (factors, vectors) = unsafe {
+        let vectors: [_; TILES] =
+            std::array::from_fn(|tile| [first, second].map(|vector| F32x4::load(vector[tile].add(STEP * RIGHT))));
+        (F32x4::load(left.add(STEP * LEFT)), vectors)
+    };
+    macro_rules! row {
+        ($row:literal) => {
+            let factor = factors.lane::<$row>();
+            for (sums, vectors) in sums.iter_mut().zip(vectors) {
+                for (index, (sum, vector)) in sums[$row].iter_mut().zip(vectors).enumerate() {
+                    // On x86-64 a result takes the place of its first operand, which costs a copy where that is needed
+                    // again. Cranelift computes the sums from the last to the first: the second vector is needed last in the
+                    // first row's second sum, and each factor in its row's first.
+                    *sum = if $row == 0 && index == VECTORS - 1 {
+                        vector.mul_add(factor, *sum)
+                    } else {
+                        factor.mul_add(vector, *sum)
+                    };
+                }
+            }
+        };
+    }
+    row!(0);
+    row!(1);
+    row!(2);
+    row!(3);
 }
 
 #[cfg(test)]
