@@ -67,6 +67,14 @@ pub fn code_cache() -> PathBuf {
     shared().join("cache")
 }
 
+/// The directory in which hosts that are not ours keep the functions that they have compiled.
+#[must_use]
+pub fn function_cache() -> PathBuf {
+    let directory = shared().join("functions");
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
 /// The directory that belongs to this build of the command. Those of earlier ones are removed.
 fn shared() -> &'static Path {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();

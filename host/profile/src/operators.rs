@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use samara_artifact::core_module;
 use samara_protocol::{Datatype, InputTensor};
-use samara_runtime::{CodeCache, CodeKey, Config, Limits};
+use samara_runtime::{CodeCache, CodeKey, Config, FunctionCache, Limits};
 use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Func, Instance, Linker, Module, Ref, Store, StoreLimits, StoreLimitsBuilder, Trap};
 
@@ -111,8 +111,8 @@ struct Reply {
 }
 
 /// Profiles the model in a component on `inputs`, which are all of its inputs in its order: `runs` runs, of which the
-/// fastest counts, after one that does not. The machine code is kept in `cache`. An instance may use as much memory as
-/// `limits` say, and for each run as much time.
+/// fastest counts, after one that does not. The machine code is kept in `cache`, from which functions come that are not
+/// compiled for the first time. An instance may use as much memory as `limits` say, and for each run as much time.
 ///
 /// # Errors
 ///
@@ -168,12 +168,15 @@ struct Guest {
 
 impl Guest {
     fn new(core: &[u8], limits: &Limits, runs: usize, cache: Option<&CodeCache>) -> wasmtime::Result<Guest> {
-        let engine = Engine::new(&Config::code_generation())?;
+        let mut config = Config::code_generation();
+        let functions = cache.map(|cache| FunctionCache::enable(cache, &mut config)).transpose()?;
+        let engine = Engine::new(&config)?;
         let key = CodeKey::of_content(&engine, core);
         let module = match cache.and_then(|cache| cache.module(&engine, &key)) {
             Some(module) => module,
             None => {
-                let module = Module::new(&engine, core)?;
+                let compile = || Module::new(&engine, core);
+                let module = functions.as_ref().map_or_else(compile, |functions| functions.during(compile))?;
                 if let Some(cache) = cache {
                     cache.put(&key, &module.serialize()?, None);
                 }

@@ -17,6 +17,8 @@ use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use samara_artifact::Manifest;
 use samara_protocol::ModelMetadata;
@@ -32,6 +34,12 @@ mod budget;
 
 /// How the names of files begin that are not whole yet.
 const PARTIAL: &str = ".samara-partial-";
+
+/// How long is waited for a process that writes the machine code of single functions. It takes a second on slow machines.
+const FUNCTIONS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often that is looked for. Files have no lock that can be waited for so long and no longer.
+const FUNCTIONS_AGAIN: Duration = Duration::from_millis(5);
 
 /// A directory of machine code.
 #[derive(Clone, Debug)]
@@ -220,14 +228,23 @@ impl CodeCache {
         }
     }
 
-    /// What [`CodeCache::put_functions`] has kept under this key, if it is here and whole, and nobody is writing it.
+    /// What [`CodeCache::put_functions`] has kept under this key, if it is here and whole. Who is writing it is waited for, which
+    /// takes a part of what compiling all functions does, but not for ever.
     pub(crate) fn functions(&self, key: &CodeKey) -> Option<Vec<u8>> {
         let path = self.functions_file(key);
         if !path.exists() {
             return None;
         }
         let lock = self.functions_lock(key).ok()?;
-        lock.try_lock_shared().ok()?;
+        let begin = Instant::now();
+        while let Err(error) = lock.try_lock_shared() {
+            let fs::TryLockError::WouldBlock = error else { return None };
+            if begin.elapsed() >= FUNCTIONS_WITHIN {
+                tracing::debug!("another process has been writing the machine code of single functions for long");
+                return None;
+            }
+            thread::sleep(FUNCTIONS_AGAIN);
+        }
         self.verified(key, &path)?;
         fs::read(path).ok()
     }
@@ -275,7 +292,7 @@ impl CodeCache {
     }
 
     /// Locked by whoever reads or writes the functions, as that is two files.
-    fn functions_lock(&self, key: &CodeKey) -> io::Result<fs::File> {
+    pub(crate) fn functions_lock(&self, key: &CodeKey) -> io::Result<fs::File> {
         let path = self.directory.join("code").join(format!("{}.lock", key.0));
         fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)
     }

@@ -6,7 +6,8 @@
 //! one entry of the code cache, read when something has to be compiled, and checked as any other.
 //!
 //! Not every function is found again: with Wasmtime 48, some reach Cranelift in another form each time, about 7 % of the
-//! engine's.
+//! engine's. Were they a reason to keep all functions anew, each compilation would write and hash the entry, tens of megabytes,
+//! and others would wait for that; so a larger part has to be new.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,6 +21,9 @@ use crate::{CodeCache, CodeKey, Config};
 
 /// Above this, what the compilation at hand did not use is forgotten.
 const MAX_BYTES: usize = 96 << 20;
+
+/// Of so many functions that were found, one that was not is no reason to write all of them again.
+const FOUND_PER_NEW: usize = 8;
 
 /// The machine code of functions that were compiled before.
 #[derive(Clone, Debug)]
@@ -75,7 +79,7 @@ impl FunctionCache {
         let count = |is: fn(&Function) -> bool| functions.values().filter(|&function| is(function)).count();
         let (new, reused) = (count(|function| function.new), count(|function| function.used && !function.new));
         tracing::debug!(reused, new, "functions compiled");
-        if new > 0 {
+        if new * FOUND_PER_NEW > reused {
             self.cache.put_functions(&key, &write(&functions));
         }
         result
@@ -124,5 +128,61 @@ impl CacheStore for Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("functions", &self.functions().len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A cache in a directory, and what an engine would find functions in.
+    fn open(directory: &tempfile::TempDir) -> FunctionCache {
+        let cache = CodeCache::open(directory.path(), u64::MAX).expect("it can be written");
+        FunctionCache::enable(&cache, &mut Config::code_generation()).expect("it is supported")
+    }
+
+    /// Compiles functions of these keys: how many of them were found.
+    fn compile(functions: &FunctionCache, keys: std::ops::Range<u8>) -> usize {
+        functions.during(|| {
+            let (known, new): (Vec<_>, Vec<_>) = keys.partition(|key| functions.store.get(&[*key]).is_some());
+            assert!(new.iter().all(|key| functions.store.insert(&[*key], vec![7; 3])));
+            known.len()
+        })
+    }
+
+    #[test]
+    fn what_is_compiled_is_found_by_the_next() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(compile(&open(&directory), 0..100), 0);
+        assert_eq!(compile(&open(&directory), 50..150), 50);
+        assert_eq!(compile(&open(&directory), 0..150), 150);
+    }
+
+    #[test]
+    fn a_small_part_that_is_new_is_no_reason_to_write() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(compile(&open(&directory), 0..160), 0);
+        assert_eq!(compile(&open(&directory), 0..170), 160, "10 of 160 were new");
+        assert_eq!(compile(&open(&directory), 0..190), 160, "30 were");
+        assert_eq!(compile(&open(&directory), 0..190), 190);
+    }
+
+    #[test]
+    fn who_writes_is_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let functions = open(&directory);
+        assert_eq!(compile(&functions, 0..10), 0);
+        let engine = Engine::new(&Config::code_generation()).expect("it is supported");
+        let lock = functions.cache.functions_lock(&CodeKey::of_functions(&engine)).expect("a file");
+        lock.lock().expect("nobody has it");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| compile(&functions, 0..10));
+            thread::sleep(Duration::from_millis(50));
+            drop(lock);
+            assert_eq!(waits.join().expect("it ends"), 10);
+        });
     }
 }

@@ -1,20 +1,25 @@
 //! What a component is served with by those who know nothing of Samara: after the example of `wasmtime-wasi-http`, and
-//! with nothing set that Wasmtime does not set by itself.
+//! with nothing set that Wasmtime does not set by itself, but for where it keeps the functions that it has compiled.
 
+use std::borrow::Cow;
+use std::fs;
 use std::future::poll_fn;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
+use samara_tests::models;
+use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Result, Store, format_err};
+use wasmtime::{CacheStore, Config, Engine, Result, Store, format_err};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -43,7 +48,9 @@ pub struct BareHost {
 impl BareHost {
     /// Compiles the component, and serves it on a port that is free.
     pub fn start(component: &Path) -> BareHost {
-        let engine = Engine::default();
+        let mut config = Config::new();
+        config.enable_incremental_compilation(Arc::new(Functions(models::function_cache()))).unwrap();
+        let engine = Engine::new(&config).unwrap();
         let component = Component::from_file(&engine, component).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi_http::p2::add_to_linker_async(&mut linker).unwrap();
@@ -128,6 +135,29 @@ async fn answer_concurrently(component: &ServicePre<State>, request: Request<Inc
             task.await??;
             Err(format_err!("the guest returned without a reply"))
         }
+    }
+}
+
+/// A directory of functions that hosts like this have compiled: most of them are the engine's, which all models have in common.
+#[derive(Debug)]
+struct Functions(PathBuf);
+
+impl Functions {
+    fn path(&self, key: &[u8]) -> PathBuf {
+        let digits: Vec<String> = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.join(digits.concat())
+    }
+}
+
+impl CacheStore for Functions {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        fs::read(self.path(key)).ok().map(Cow::Owned)
+    }
+
+    fn insert(&self, key: &[u8], code: Vec<u8>) -> bool {
+        // Another test may be at the same function.
+        let write = || NamedTempFile::new_in(&self.0).and_then(|mut file| file.write_all(&code).map(|()| file));
+        write().is_ok_and(|file| file.persist(self.path(key)).is_ok())
     }
 }
 
