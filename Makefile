@@ -87,6 +87,8 @@ bench-node: build ## Put a node under load: overload, neighbours, growth, other 
 
 # === Check ===
 
+# Of the guests, tests and no libraries: cargo gives a cdylib's files no hash in their names, so that they would take the place of
+# those that the host's benchmarks are linked with.
 .PHONY: test
 test: build ## Run all tests: Rust, documentation, Python
 	@scripts/beside $(TIMED) "build the functions and the program of the tests" functions/build.sh $(FUNCTIONS) wasi-nn-program \
@@ -94,7 +96,7 @@ test: build ## Run all tests: Rust, documentation, Python
 	@$(MAKE) linked-functions
 	@SAMARA_BIN="$(SAMARA)" SAMARA_REQUIRE_ORT=1 SAMARA_REQUIRE_OPENVINO=1 VIRTUAL_ENV="$(abspath .venv)" \
 	    $(TIMED) "Rust tests" $(CARGO) nextest run --release $(LOCKED) --workspace
-	@$(TIMED) "guest tests" $(CARGO) nextest run --release $(LOCKED) $(ON_HOST) --workspace --exclude samara-engine
+	@$(TIMED) "guest tests" $(CARGO) nextest run --release $(LOCKED) $(ON_HOST) --workspace --exclude samara-engine --tests
 	@$(TIMED) "documentation tests" $(CARGO) test --doc --release $(LOCKED) --workspace
 	@SAMARA_BIN="$(SAMARA)" $(TIMED) "Python tests" $(PYTHON) -m pytest tests/python
 
