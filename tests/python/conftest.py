@@ -78,7 +78,8 @@ def functions(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
             *("--route", f"/{name}"),
         )
     ]
-    with Server(samara, [], *options) as server:
+    # Batches of texts take a second where nothing else runs, and more than the default's ten on a slow and busy machine.
+    with Server(samara, [], *options, "--deadline-ms", "60000") as server:
         yield server
 
 
