@@ -78,8 +78,7 @@ def functions(samara: Samara, components: dict[str, Path]) -> Iterator[Server]:
             *("--route", f"/{name}"),
         )
     ]
-    # Batches of texts take a second where nothing else runs, and more than the default's ten on a slow, busy machine.
-    with Server(samara, [], *options, "--deadline-ms", "60000") as server:
+    with Server(samara, [], *options) as server:
         yield server
 
 
