@@ -5,9 +5,12 @@
 //! and its own version: <https://docs.rs/cranelift-codegen/latest/cranelift_codegen/incremental_cache/>. All of it is
 //! one entry of the code cache, read when something has to be compiled, and checked as any other.
 //!
-//! Not every function is found again: with Wasmtime 48, some reach Cranelift in another form each time, about 7 % of the
-//! engine's. Were they a reason to keep all functions anew, each compilation would write and hash the entry, tens of megabytes,
-//! and others would wait for that; so a larger part has to be new.
+//! Not every function is found again, as Cranelift's hash is not of the function alone: up to version 0.137 at least,
+//! `DataFlowGraph::clear` leaves the tables of exceptions there, and Wasmtime compiles in contexts that it clears and uses again.
+//! So a function is hashed with the tables of all trampolines that were compiled in its context before, and which these are is up
+//! to threads. With two or eight of them, 12 % of the engine's functions have another hash each time. Were they a reason to keep
+//! all functions anew, each compilation would write and hash the entry, tens of megabytes, and others would wait for that; so a
+//! larger part has to be new. In fresh contexts, as Wasmtime has where it inlines, all are found, for eight times the memory.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,7 +26,7 @@ use crate::{CodeCache, CodeKey, Config};
 const MAX_BYTES: usize = 96 << 20;
 
 /// Of so many functions that were found, one that was not is no reason to write all of them again.
-const FOUND_PER_NEW: usize = 8;
+const FOUND_PER_NEW: usize = 4;
 
 /// The machine code of functions that were compiled before.
 #[derive(Clone, Debug)]
@@ -166,8 +169,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(compile(&open(&directory), 0..160), 0);
         assert_eq!(compile(&open(&directory), 0..170), 160, "10 of 160 were new");
-        assert_eq!(compile(&open(&directory), 0..190), 160, "30 were");
-        assert_eq!(compile(&open(&directory), 0..190), 190);
+        assert_eq!(compile(&open(&directory), 0..210), 160, "50 were");
+        assert_eq!(compile(&open(&directory), 0..210), 210);
     }
 
     #[test]
