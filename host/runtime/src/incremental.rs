@@ -169,6 +169,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(compile(&open(&directory), 0..160), 0);
         assert_eq!(compile(&open(&directory), 0..170), 160, "10 of 160 were new");
+        assert_eq!(compile(&open(&directory), 0..190), 160, "30 were");
         assert_eq!(compile(&open(&directory), 0..210), 160, "50 were");
         assert_eq!(compile(&open(&directory), 0..210), 210);
     }
