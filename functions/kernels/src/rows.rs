@@ -2,7 +2,8 @@
 //!
 //! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows are
 //! packed as they come, four to a strip, of each step the four numbers together; a strip stays in the cache until it has
-//! met all blocks. A tile of the result starts from the bias and has its activation done before it is stored.
+//! met all blocks. One or two rows that are over have a strip each, four times: a number is a vector then, which weights are
+//! multiplied with as it lies there. A tile of the result starts from the bias and has its activation done before it is stored.
 
 use std::mem::MaybeUninit;
 
@@ -23,17 +24,14 @@ pub const STRIP: usize = ROWS;
 /// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
 const FEW: usize = 2;
 
+/// Steps of a row by itself between two turns of a loop, where all its sums are saved. With twice as many, long rows take longer.
+const STEPS: usize = 32;
+
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
 
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
 const RESULTS_BYTES: usize = 256 << 10;
-
-/// Steps of a row by itself from which on four of its numbers are loaded at a time.
-const LONG: usize = 64;
-
-/// More groups of four steps than memory has room for.
-const NEVER: usize = 1 << 29;
 
 /// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
 pub struct Weights {
@@ -151,12 +149,13 @@ impl Weights {
         strips.min(results).max(1) * STRIP
     }
 
-    /// The room that so many rows take, packed, in vectors.
+    /// The room that so many rows take at the most, or fewer, packed, in vectors.
     pub fn room_for(&self, rows: usize) -> usize {
-        rows.div_ceil(STRIP) * self.depth
+        // The last strip or two of as many rows, or of one, two, or three fewer.
+        ((rows + STRIP - FEW) / STRIP + 1) * self.depth
     }
 
-    /// Writes the product of `rows` packed rows: of each strip, and of each step in it, the four rows' numbers.
+    /// Writes the product of `rows` rows, packed as [`strips`] says: of each strip, and of each step in it, the four rows' numbers.
     ///
     /// # Safety
     ///
@@ -166,87 +165,63 @@ impl Weights {
     ///
     /// Panics where there are fewer strips than rows need.
     pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
-        assert!(strips.len() >= self.room_for(rows), "{rows} rows of {} are packed", self.depth);
+        assert!(strips.len() >= self::strips(rows).count() * self.depth, "{rows} rows of {} are packed", self.depth);
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
         let is_wide = Tune::Aarch64.is_chosen();
+        let few = if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 };
+        let tiles = rows - few;
+        let mut panel = self.panel(activation);
         for block in 0..self.columns.div_ceil(BLOCK) {
-            let panel = self.panel(block, activation);
             // SAFETY: there are as many strips and as much room.
             unsafe {
-                let to = Target { to: target.to.add(block * BLOCK), ..target };
-                let done = if block < whole { rows / STRIP } else { 0 };
-                if !is_wide || block >= whole / 2 * 2 {
-                    panel.tiles(done, strips, to);
-                } else if block % 2 == 0 {
-                    panel.wide_tiles(done, strips, to);
-                }
-                if matches!(rows % STRIP, 1 | FEW) && block < whole {
-                    // Rows that no strip is full of, one by one: by two blocks at once, while their weights are in the cache.
-                    for row in done * STRIP..rows {
-                        let strip = strips.add(done * STRIP * self.depth + row % STRIP);
-                        if block % 2 == 1 {
-                            let to = target.to.add(row * target.stride + (block - 1) * BLOCK);
-                            self.panel(block - 1, activation).row::<2, STRIP>(strip, to);
-                        } else if block + 1 == whole {
-                            panel.row::<1, STRIP>(strip, to.to.add(row * target.stride));
+                if tiles > 0 {
+                    panel.at(self, block);
+                    let to = Target { to: target.to.add(block * BLOCK), ..target };
+                    let done = if block < whole { tiles / STRIP } else { 0 };
+                    if !is_wide || block >= whole / 2 * 2 {
+                        panel.tiles(done, strips, to);
+                    } else if block % 2 == 0 {
+                        panel.wide_tiles(done, strips, to);
+                    }
+                    for row in (done * STRIP..tiles).step_by(STRIP) {
+                        let mut tile = [0.0; STRIP * BLOCK];
+                        let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
+                        panel.tiles(1, strips.add(row * self.depth), detour);
+                        let columns = (self.columns - block * BLOCK).min(BLOCK);
+                        for (row, numbers) in (row..tiles).zip(tile.chunks_exact(BLOCK)) {
+                            to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
                         }
                     }
-                    continue;
                 }
-                for row in (done * STRIP..rows).step_by(STRIP) {
-                    let mut tile = [0.0; STRIP * BLOCK];
-                    let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
-                    panel.tiles(1, strips.add(row * self.depth), detour);
-                    let columns = (self.columns - block * BLOCK).min(BLOCK);
-                    for (row, numbers) in (row..rows).zip(tile.chunks_exact(BLOCK)) {
-                        to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
+                // By two blocks at once, while their weights are in the cache. The last may be alone: it is its own other then.
+                let beside = block % 2;
+                if few > 0 && (beside == 1 || (block + 1) * BLOCK >= self.columns) {
+                    let first = block - beside;
+                    panel.at(self, first);
+                    let columns = (self.columns - first * BLOCK).min(2 * BLOCK);
+                    for row in tiles..rows {
+                        let strip = strips.add((tiles + (row - tiles) * STRIP) * self.depth);
+                        let to = target.to.add(row * target.stride + first * BLOCK);
+                        panel.row(beside, strip, columns, to);
                     }
                 }
             }
         }
     }
 
-    /// A block, and those behind it.
-    fn panel(&self, block: usize, activation: Activation) -> Panel {
-        Panel {
-            weights: self.blocks[block * self.depth * VECTORS..].as_ptr().cast(),
-            bias: self.bias[block * VECTORS..].as_ptr().cast(),
-            depth: self.depth,
-            activation: Vectors::of(activation),
-        }
+    /// What tiles have in common, for whichever block [`Panel::at`] is told.
+    fn panel(&self, activation: Activation) -> Panel {
+        let (weights, bias) = (self.blocks.as_ptr().cast(), self.bias.as_ptr().cast());
+        Panel { weights, bias, depth: self.depth, activation: Vectors::of(activation) }
     }
+}
 
-    /// Writes the product of one row, as it lies in memory.
-    ///
-    /// # Safety
-    ///
-    /// There are [`depth`](Self::depth) numbers at `row`, and there is room for [`columns`](Self::columns) at `to`.
-    pub unsafe fn multiply_one(&self, row: *const f32, to: *mut f32, activation: Activation) {
-        let mut block = 0;
-        let count = self.columns.div_ceil(BLOCK);
-        // SAFETY: as the caller says; there are as many blocks.
-        unsafe {
-            while block < count {
-                let together = if block + 2 <= count { 2 } else { 1 };
-                let columns = (self.columns - block * BLOCK).min(together * BLOCK);
-                let panel = self.panel(block, activation);
-                let mut tile = [0.0_f32; 2 * BLOCK];
-                let to = to.add(block * BLOCK);
-                let whole = columns == together * BLOCK;
-                let at = if whole { to } else { tile.as_mut_ptr() };
-                if together == 2 {
-                    panel.row::<2, 1>(row, at)
-                } else {
-                    panel.row::<1, 1>(row, at)
-                }
-                if !whole {
-                    to.copy_from_nonoverlapping(tile.as_ptr(), columns);
-                }
-                block += together;
-            }
-        }
-    }
+/// The strips of so many rows: of each, the first row and the last, which is there as often as rows are missing.
+pub fn strips(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+    let over = if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 };
+    let tiles = (0..rows - over).step_by(STRIP).map(move |first| (first, (first + STRIP).min(rows) - 1));
+    tiles.chain((rows - over..rows).map(|row| (row, row)))
 }
 
 /// Packs four rows of `length` numbers into part of a strip: four vectors of four numbers at a time.
@@ -341,6 +316,12 @@ struct Panel {
 }
 
 impl Panel {
+    /// The same for a block, and those behind it.
+    fn at(&mut self, weights: &Weights, block: usize) {
+        self.weights = weights.blocks[block * self.depth * VECTORS..].as_ptr().cast();
+        self.bias = weights.bias[block * VECTORS..].as_ptr().cast();
+    }
+
     /// What the sums of a row begin with, in so many blocks. The panel is behind a pointer, as what is read through a reference
     /// would be kept in registers.
     #[inline(always)]
@@ -398,89 +379,55 @@ impl Panel {
         }
     }
 
-    /// One row, whose numbers are `APART`, by `B` blocks. Even and odd steps have sums of their own, as there are too few sums
-    /// else for a multiplier that has several at work. How it is written is for Cranelift, as in [`crate::tile`]: after each step
-    /// the loop may be left. Within a group of steps it never is, and the comparisons are with numbers that differ, as LLVM would
-    /// make one of those that do not.
+    /// The first `columns` numbers of the product of one row, each number of which is a vector at `row`, with two blocks, `beside`
+    /// blocks apart. Even and odd steps have sums of their own, as there are too few sums else for a multiplier that has several
+    /// at work. How it is written is for Cranelift, as in [`crate::tile`]: after each step the loop may be left, and each
+    /// pointer is a variable, as LLVM would keep several in a vector.
     #[inline(never)]
-    unsafe fn row<const B: usize, const APART: usize>(&self, mut row: *const f32, to: *mut f32) {
-        let Panel { weights, bias, depth, activation } = *self;
+    unsafe fn row(&self, beside: usize, mut row: *const f32, columns: usize, to: *mut f32) {
+        let Panel { weights, bias, depth, .. } = *self;
         // SAFETY: as the caller says.
         unsafe {
-            let mut even: [[F32x4; VECTORS]; B] = std::array::from_fn(|block| {
-                std::array::from_fn(|index| F32x4::load(bias.add(block * BLOCK + 4 * index)))
-            });
-            let mut odd = [[F32x4::ZERO; VECTORS]; B];
-            let mut vectors: [[*const f32; VECTORS]; B] = std::array::from_fn(|block| {
-                std::array::from_fn(|index| weights.wrapping_add(block * depth * BLOCK + 4 * index))
-            });
-            let skip = |vectors: [[*const f32; VECTORS]; B], steps: usize| {
-                vectors.map(|block| block.map(|vector| vector.wrapping_add(steps * BLOCK)))
-            };
-            macro_rules! products {
-                ($step:expr, $factor:expr, $sums:ident) => {
-                    let factor = $factor;
-                    for (sums, vectors) in $sums.iter_mut().zip(vectors) {
-                        for (sum, vector) in sums.iter_mut().zip(vectors) {
-                            // The vector comes first, as it is needed no more: see the tile.
-                            *sum = F32x4::load(vector.add($step * BLOCK)).mul_add(factor, *sum);
-                        }
-                    }
-                };
-            }
+            let bias_beside = bias.add(beside * BLOCK);
+            let mut even = [bias, bias.add(4), bias_beside, bias_beside.add(4)].map(|bias| F32x4::load(bias));
+            let mut odd = [F32x4::ZERO; 2 * VECTORS];
+            let (mut first, mut second) = (weights, weights.wrapping_add(4));
+            let mut third = weights.wrapping_add(beside * depth * BLOCK);
+            let mut fourth = third.wrapping_add(4);
             let mut remaining = depth;
-            // The numbers of a long row that lies together are loaded four at a time.
-            if APART == 1 && depth >= LONG {
-                let (start, mut groups) = ((row, vectors), depth / 4);
-                macro_rules! group {
-                    ($($group:literal)*) => {$(
-                        let factors = F32x4::load(row.add(4 * $group));
-                        products!(4 * $group, factors.lane::<0>(), even);
-                        if groups == NEVER + 3 * $group {
-                            break;
-                        }
-                        products!(4 * $group + 1, factors.lane::<1>(), odd);
-                        if groups == NEVER + 3 * $group + 1 {
-                            break;
-                        }
-                        products!(4 * $group + 2, factors.lane::<2>(), even);
-                        if groups == NEVER + 3 * $group + 2 {
-                            break;
-                        }
-                        products!(4 * $group + 3, factors.lane::<3>(), odd);
-                        groups -= 1;
-                        if groups == 0 {
-                            break;
-                        }
-                    )*};
-                }
-                loop {
-                    group!(0 1 2 3);
-                    row = row.wrapping_add(16);
-                    vectors = skip(vectors, 16);
-                }
-                remaining = depth % 4;
-                row = start.0.wrapping_add(depth - remaining);
-                vectors = skip(start.1, depth - remaining);
-            }
             macro_rules! steps {
                 ($($step:literal $sums:ident)*) => {$(
-                    products!($step, F32x4::load_splat(row.add($step * APART)), $sums);
+                    let factor = F32x4::load(row.add($step * 4));
+                    // The vector comes first, as it is needed no more: see the tile.
+                    $sums[0] = F32x4::load(first.add($step * BLOCK)).mul_add(factor, $sums[0]);
+                    $sums[1] = F32x4::load(second.add($step * BLOCK)).mul_add(factor, $sums[1]);
+                    $sums[2] = F32x4::load(third.add($step * BLOCK)).mul_add(factor, $sums[2]);
+                    $sums[3] = F32x4::load(fourth.add($step * BLOCK)).mul_add(factor, $sums[3]);
                     remaining -= 1;
                     if remaining == 0 {
                         break;
                     }
                 )*};
             }
-            while remaining > 0 {
+            loop {
                 steps!(0 even 1 odd 2 even 3 odd 4 even 5 odd 6 even 7 odd);
                 steps!(8 even 9 odd 10 even 11 odd 12 even 13 odd 14 even 15 odd);
-                row = row.wrapping_add(16 * APART);
-                vectors = skip(vectors, 16);
+                steps!(16 even 17 odd 18 even 19 odd 20 even 21 odd 22 even 23 odd);
+                steps!(24 even 25 odd 26 even 27 odd 28 even 29 odd 30 even 31 odd);
+                row = row.wrapping_add(STEPS * 4);
+                first = first.wrapping_add(STEPS * BLOCK);
+                second = second.wrapping_add(STEPS * BLOCK);
+                third = third.wrapping_add(STEPS * BLOCK);
+                fourth = fourth.wrapping_add(STEPS * BLOCK);
             }
-            for (block, (even, odd)) in even.into_iter().zip(odd).enumerate() {
-                for (index, (even, odd)) in even.into_iter().zip(odd).enumerate() {
-                    activation.write(even + odd, to.add(block * BLOCK + 4 * index), 4);
+            let sums: [_; 2 * VECTORS] = std::array::from_fn(|index| even[index] + odd[index]);
+            if columns == 2 * BLOCK {
+                for (index, sum) in sums.into_iter().enumerate() {
+                    self.activation.write(sum, to.add(4 * index), 4);
+                }
+            } else {
+                for (index, sum) in sums.into_iter().enumerate().take(columns.div_ceil(4)) {
+                    self.activation.write(sum, to.add(4 * index), (columns - 4 * index).min(4));
                 }
             }
         }

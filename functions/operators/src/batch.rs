@@ -2,7 +2,7 @@
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{STRIP, Target, Weights, pack};
+use samara_kernels::rows::{self, Target, Weights, pack};
 use tract_core::internal::*;
 
 use crate::layout::strides;
@@ -87,10 +87,9 @@ impl EvalOp for BatchProduct {
                 weights.fill(right[at[1]..].as_ptr(), step, column);
                 for first in (0..rows).step_by(at_once) {
                     let count = at_once.min(rows - first);
-                    for strip in (0..count).step_by(STRIP) {
-                        let row = |index: usize| from.add((first + (strip + index).min(count - 1)) * stride);
-                        let strip = strips[strip / STRIP * depth..][..depth].as_mut_ptr();
-                        pack(std::array::from_fn(row), depth, strip.cast());
+                    for ((one, last), strip) in rows::strips(count).zip(strips.chunks_exact_mut(depth)) {
+                        let row = |index: usize| from.add((first + (one + index).min(last)) * stride);
+                        pack(std::array::from_fn(row), depth, strip.as_mut_ptr().cast());
                     }
                     let stride = strides[2][self.rows[1]];
                     let target = Target { to: to.add(at[2] + first * stride), stride };

@@ -1,8 +1,5 @@
 //! Convolutions in which each channel of the result is made of all channels of the image.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
 use samara_kernels::places::{Shallow, Window};
@@ -55,26 +52,6 @@ struct Images<'a> {
 
 // SAFETY: each way to pack writes all steps of a window, for each of the four.
 unsafe impl Rows for Images<'_> {
-    /// The window of one place of the result, counted over all images.
-    fn row(&self, place: usize) -> Cow<'_, [f32]> {
-        let Window { kernel, stride, dilation, before, input, output } = self.window;
-        let (item, place) = (place / (output[0] * output[1]), place % (output[0] * output[1]));
-        let (y, x) = (place / output[1] * stride[0], place % output[1] * stride[1]);
-        let mut window = Vec::with_capacity(kernel[0] * kernel[1] * self.channels);
-        for row in 0..kernel[0] {
-            let y = (y + row * dilation[0]).wrapping_sub(before[0]);
-            for column in 0..kernel[1] {
-                let x = (x + column * dilation[1]).wrapping_sub(before[1]);
-                let at = ((item * input[0]).wrapping_add(y).wrapping_mul(input[1]).wrapping_add(x))
-                    .wrapping_mul(self.channels);
-                let is_inside = y < input[0] && x < input[1];
-                let numbers = if is_inside { &self.numbers[at..] } else { self.zeros };
-                window.extend_from_slice(&numbers[..self.channels]);
-            }
-        }
-        Cow::Owned(window)
-    }
-
     /// The windows of four places.
     unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
         let Window { kernel, stride, dilation, before, input, output } = self.window;

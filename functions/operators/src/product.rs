@@ -1,8 +1,5 @@
 //! Products with matrices that do not change: dense layers, convolutions of one place.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use samara_kernels::activation::Activation;
 use samara_kernels::rows::{STRIP, Weights, pack};
 use tract_core::internal::*;
@@ -67,10 +64,6 @@ unsafe impl Rows for Matrix<'_> {
         });
         // SAFETY: each row has as many numbers, and there is room for them as the caller says.
         unsafe { pack(rows, self.depth, strip) };
-    }
-
-    fn row(&self, row: usize) -> Cow<'_, [f32]> {
-        Cow::Borrowed(&self.numbers[row * self.depth..][..self.depth])
     }
 }
 

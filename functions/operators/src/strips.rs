@@ -1,10 +1,8 @@
 //! Products of rows with weights, strip by strip.
 
-use std::borrow::Cow;
-
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{STRIP, Target, Weights};
+use samara_kernels::rows::{self as packed, Target, Weights};
 
 use crate::fused::Bound;
 
@@ -20,9 +18,6 @@ pub unsafe trait Rows {
     ///
     /// There is a row `last`, and room for a strip at `strip`.
     unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32);
-
-    /// A row by itself.
-    fn row(&self, row: usize) -> Cow<'_, [f32]>;
 }
 
 /// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, with an activation
@@ -47,22 +42,15 @@ pub fn multiply(
         let left = count - first;
         let some = if left == at_once + more { left } else { left.min(at_once) };
         let part = &mut to[first * columns..][..some * columns];
-        if some == 1 {
-            let row = rows.row(first);
-            assert_eq!(row.len(), depth, "a row has a number for each step");
-            // SAFETY: there are as many numbers, and there is as much room.
-            unsafe { weights.multiply_one(row.as_ptr(), part.as_mut_ptr(), activation) };
-        } else {
-            for (strip, to) in (first..first + some).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
-                // SAFETY: there are as many rows, and a strip has a vector for each step.
-                unsafe { rows.pack(strip, first + some - 1, to.as_mut_ptr().cast()) };
-            }
-            let target = Target { to: part.as_mut_ptr(), stride: columns };
-            // SAFETY: so many strips have been packed, each to its end, and there is as much room.
-            unsafe {
-                let packed = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.room_for(some));
-                weights.multiply(some, packed, target, activation);
-            }
+        for ((from, last), to) in packed::strips(some).zip(strips.chunks_exact_mut(depth)) {
+            // SAFETY: there are as many rows, and a strip has a vector for each step.
+            unsafe { rows.pack(first + from, first + last, to.as_mut_ptr().cast()) };
+        }
+        let target = Target { to: part.as_mut_ptr(), stride: columns };
+        // SAFETY: the strips of so many rows have been packed, each to its end, and there is as much room.
+        unsafe {
+            let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), packed::strips(some).count() * depth);
+            weights.multiply(some, strips, target, activation);
         }
         bound.run(from_row + first, part);
         first += some;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{STRIP, Target, Weights, pack};
+use samara_kernels::rows::{self, STRIP, Target, Weights, pack};
 use samara_kernels::winograd::{Filtering, Matrices, RESULTS, multiply as matrix};
 use tract_core::internal::*;
 
@@ -210,8 +210,8 @@ impl Winograd {
             }
             for (point, weights) in weights.iter().enumerate() {
                 let evaluated = &evaluated[point * evaluated_room..][..evaluated_room];
-                for (strip, to) in (0..tiles).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
-                    let tiles: [_; STRIP] = std::array::from_fn(|index| starts[(strip + index).min(tiles - 1)]);
+                for ((one, last), to) in rows::strips(tiles).zip(strips.chunks_exact_mut(depth)) {
+                    let tiles: [_; STRIP] = std::array::from_fn(|index| starts[(one + index).min(last)]);
                     for row in 0..window.kernel[0] {
                         let rows = tiles
                             .map(|tile| evaluated[(tile + row * dilation * in_row) * channels..][..channels].as_ptr());

@@ -13,13 +13,13 @@ fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, activation: Acti
 
 fn packed(rows: &[f32], depth: usize) -> Vec<F32x4> {
     let count = rows.len() / depth;
-    let mut strips = vec![F32x4::ZERO; count.div_ceil(STRIP) * depth];
-    for (first, strip) in (0..count).step_by(STRIP).zip(strips.chunks_exact_mut(depth)) {
-        let rows = std::array::from_fn(|index| rows[(first + index).min(count - 1) * depth..].as_ptr());
+    let mut packed = vec![F32x4::ZERO; strips(count).count() * depth];
+    for ((first, last), strip) in strips(count).zip(packed.chunks_exact_mut(depth)) {
+        let rows = std::array::from_fn(|index| rows[(first + index).min(last) * depth..].as_ptr());
         // SAFETY: each row has as many numbers, and the strip has room for four.
         unsafe { pack(rows, depth, strip.as_mut_ptr().cast()) };
     }
-    strips
+    packed
 }
 
 proptest! {
@@ -33,7 +33,6 @@ proptest! {
         let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);
         let stride = columns + gap;
         let mut to = vec![f32::NAN; rows * stride];
-        let mut one = vec![f32::NAN; columns + 1];
         // SAFETY: there is as much room.
         unsafe {
             product.multiply(rows, &packed(&from, depth), Target { to: to.as_mut_ptr(), stride }, activation);
@@ -45,7 +44,6 @@ proptest! {
                 Tune::X86_64.choose();
                 prop_assert!(to.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "{tune:?}");
             }
-            product.multiply_one(from.as_ptr(), one.as_mut_ptr(), activation);
         }
         for (row, to) in to.chunks_exact(stride).enumerate() {
             prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
@@ -53,12 +51,16 @@ proptest! {
                 let weight = |step: usize| weights[step * columns + column];
                 let expected = plain(&from[row * depth..][..depth], weight, bias[column], activation);
                 prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
-                if row == 0 {
-                    prop_assert!((f64::from(one[column]) - expected).abs() < 1e-5 * depth as f64);
-                }
             }
         }
-        prop_assert!(one[columns].is_nan(), "nothing else is written to");
+    }
+
+    #[test]
+    fn rows_are_packed_once_and_find_room(rows in 0..100_usize, fewer in 0..100_usize) {
+        let all: Vec<usize> = strips(rows).flat_map(|(first, last)| first..=last).collect();
+        prop_assert_eq!(all, (0..rows).collect::<Vec<_>>());
+        let product = Weights::pack(3, 1, |_, _| 0.0, |_| 0.0);
+        prop_assert!(strips(rows.saturating_sub(fewer)).count() * 3 <= product.room_for(rows));
     }
 
     #[test]
@@ -75,7 +77,7 @@ proptest! {
             // SAFETY: there are as many weights, and as much room.
             unsafe {
                 product.fill(weights.as_ptr(), step_stride, column_stride);
-                product.multiply_one(row.as_ptr(), to.as_mut_ptr(), Activation::NONE);
+                product.multiply(1, &packed(&row, depth), Target { to: to.as_mut_ptr(), stride: columns }, Activation::NONE);
             }
             for (column, got) in to.into_iter().enumerate() {
                 let weight = |step: usize| weights[step * step_stride + column * column_stride];
@@ -91,6 +93,9 @@ fn what_is_no_number_stays_so() {
     let product = Weights::pack(1, 1, |_, _| f32::NAN, |_| 0.0);
     let mut to = [0.0];
     // SAFETY: there is room for one number.
-    unsafe { product.multiply_one([1.0].as_ptr(), to.as_mut_ptr(), Activation::Clip(Bounds { low: 0.0, high: 6.0 })) };
+    unsafe {
+        let clip = Activation::Clip(Bounds { low: 0.0, high: 6.0 });
+        product.multiply(1, &packed(&[1.0], 1), Target { to: to.as_mut_ptr(), stride: 1 }, clip);
+    }
     assert!(to[0].is_nan());
 }
