@@ -62,6 +62,11 @@ impl Graph {
     }
 
     /// What runs it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What is run.
     pub fn plan(&self) -> &Arc<TypedSimplePlan> {
         self.session.plan()
     }

@@ -117,10 +117,9 @@ pub fn profile(graph: &Graph, loaded: &loader::Report, argument: &[u8]) -> Tract
     let (peak_bytes, arena_bytes) = (loaded.peak_bytes, loaded.arena_bytes);
     let mut report = Report { operators: Vec::new(), nanoseconds: u64::MAX, peak_bytes, arena_bytes, planned };
     for run in 0..=runs.max(1) {
-        let mut state = graph.plan().spawn()?;
         let mut position = 0;
         let start = now();
-        state.run_plan_with_eval(values.clone(), |context, op_state, node, inputs| {
+        graph.session().run_with(values.clone(), |context, op_state, node, inputs| {
             // Told before, since operators may take their inputs apart.
             let described = if run == 0 { Some(describe(graph, context, node, &inputs)?) } else { None };
             let start = now();

@@ -217,17 +217,17 @@ impl Program {
         let spread = |spread: Spread| sources.iter().any(|source| source.spread == spread);
         // A segment ends where a row does, unless no source minds.
         let segment = if spread(Spread::Rows) || spread(Spread::Columns) { columns } else { count };
-        let mut state = State { slots: [const { [const { MaybeUninit::uninit() }; BLOCK] }; SLOTS], tails: Vec::new() };
+        let mut room = Room::of(&self.instructions, segment, sources.len());
         let mut first = 0;
         while first < count {
             let mut at = 0;
             let (row, length) = (first / columns, segment);
             while at < length {
-                let numbers = (length - at).min(4 * BLOCK);
+                let numbers = (length - at).min(4 * room.block);
                 // Behind the last whole vector, a copy of what is left is long enough for one.
                 let numbers = if numbers >= 4 { numbers / 4 * 4 } else { numbers };
                 // SAFETY: as the caller says; the numbers are within the segment.
-                unsafe { self.block(&mut state, sources, row, at, first + at, numbers, to) };
+                unsafe { self.block(&mut room, sources, row, at, first + at, numbers, to) };
                 at += numbers;
             }
             first += length.max(1);
@@ -237,7 +237,7 @@ impl Program {
     #[expect(clippy::too_many_arguments, reason = "where the block is")]
     unsafe fn block(
         &self,
-        state: &mut State,
+        room: &mut Room,
         sources: &[Source],
         row: usize,
         column: usize,
@@ -246,18 +246,17 @@ impl Program {
         to: *mut f32,
     ) {
         let vectors = numbers.div_ceil(4);
-        state.tails.clear();
-        state.tails.resize(sources.len() + 2, F32x4::ZERO);
         let last = self.instructions.len() - 1;
+        let (slots, block) = (room.vectors.as_mut_ptr().cast::<F32x4>(), room.block);
+        let at_slot = |slot: usize| slots.wrapping_add(slot * block);
+        let tails = at_slot(room.slots);
         // SAFETY: as the caller says.
         unsafe {
             for (index, &Instruction { operation, slot }) in self.instructions.iter().enumerate() {
-                let result: *mut F32x4 = state.slots[slot].as_mut_ptr().cast();
+                let result = at_slot(slot);
                 let result = if index == last && numbers >= 4 { to.add(at).cast() } else { result };
-                let slots: *const [F32x4; BLOCK] = state.slots.as_ptr().cast();
-                let tails = state.tails.as_mut_ptr();
                 let reader = |operand: Operand, number: usize| match operand {
-                    Operand::Slot(slot) => Reader { from: slots.add(slot).cast(), step: 1 },
+                    Operand::Slot(slot) => Reader { from: at_slot(slot), step: 1 },
                     Operand::Number(x) => {
                         let tail = tails.add(sources.len() + number);
                         tail.write(F32x4::splat(x));
@@ -298,19 +297,35 @@ impl Program {
                     }
                 }
                 if index == last && numbers < 4 {
-                    to.add(at).copy_from_nonoverlapping(state.slots[slot].as_ptr().cast(), numbers);
+                    to.add(at).copy_from_nonoverlapping(at_slot(slot).cast(), numbers);
                 }
             }
         }
     }
 }
 
-/// What a program needs while it runs.
-struct State {
-    /// Written to before they are read: a program is nothing else.
-    slots: [[MaybeUninit<F32x4>; BLOCK]; SLOTS],
-    /// A vector for what is left of each source behind the last whole vector, and for two numbers.
-    tails: Vec<F32x4>,
+/// What a program needs while it runs: not on the stack, of which few pages are in use else.
+struct Room {
+    /// Vectors of a slot.
+    block: usize,
+    /// How many slots there are.
+    slots: usize,
+    /// The slots, which are written to before they are read: a program is nothing else. Behind them a vector for what is left of
+    /// each source behind the last whole vector, and for two numbers.
+    vectors: Box<[MaybeUninit<F32x4>]>,
+}
+
+impl Room {
+    /// For these instructions, on so many numbers in a row at the most, of so many sources.
+    fn of(instructions: &[Instruction], numbers: usize, sources: usize) -> Room {
+        let block = numbers.div_ceil(4).clamp(1, BLOCK);
+        let slots = instructions.iter().map(|instruction| instruction.slot + 1).max().unwrap_or(0);
+        let mut vectors = Box::new_uninit_slice(slots * block + sources + 2);
+        for tail in &mut vectors[slots * block..] {
+            tail.write(F32x4::ZERO);
+        }
+        Room { block, slots, vectors }
+    }
 }
 
 #[inline(always)]

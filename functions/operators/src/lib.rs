@@ -9,6 +9,7 @@ pub mod convolution;
 pub mod depthwise;
 pub mod fold;
 pub mod forest;
+pub mod fourier;
 pub mod fused;
 pub mod geometry;
 mod image;

@@ -7,6 +7,7 @@ mod chain;
 mod expression;
 mod pattern;
 mod rewriter;
+mod spectrum;
 mod symmetry;
 
 pub use rewriter::rewrite;

@@ -85,6 +85,37 @@ fn requests_that_fail_between_others() {
     }
 }
 
+/// The same where all shapes are known, with an input and a value that are outputs too, one of them twice.
+#[test]
+fn requests_of_fixed_shapes_that_fail_between_others() {
+    let floats = [Size(4)];
+    let graph = Graph::new().input("x", Type::Float, &floats).input("at", Type::Int64, &[Size(2)]);
+    let graph = graph.output("twice", Type::Float, &floats).node("Add", &["x", "x"], &["twice"]);
+    let graph = graph.output("again", Type::Float, &floats).node("Identity", &["twice"], &["again"]);
+    let graph = graph.output("same", Type::Float, &floats).node("Identity", &["x"], &["same"]);
+    let graph = graph.output("found", Type::Float, &[Size(2)]).node("Gather", &["twice", "at"], &["found"]);
+    let model = load(&models::compiled_graph("fails-at-fixed-shapes", &graph, &[]));
+    let mut reused = model.instantiate().unwrap();
+    for (seed, at) in [[0, 1], [3, 9], [2, 2], [-9, 0], [100, 100], [3, 0]].into_iter().enumerate() {
+        let x = input("x", &[4], u32::try_from(seed).unwrap());
+        let data: Vec<u8> = at.iter().flat_map(|index: &i64| index.to_le_bytes()).collect();
+        let at_tensor = InputTensor { name: "at".into(), datatype: Datatype::Int64, shape: vec![2], data: data.into() };
+        let inputs = [x, at_tensor];
+        if at.iter().any(|index| !(0..4).contains(index)) {
+            assert!(matches!(reused.infer(&inputs, &[]), Err(InferError::Failed(_))), "nothing is at {at:?}");
+            continue;
+        }
+        let numbers =
+            |data: &[u8]| -> Vec<f32> { data.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect() };
+        let x = numbers(&inputs[0].data);
+        let twice: Vec<f32> = x.iter().map(|x| x + x).collect();
+        let found = at.iter().map(|index| twice[usize::try_from(*index).unwrap()]).collect();
+        for (output, expected) in reused.infer(&inputs, &[]).unwrap().iter().zip([twice.clone(), twice, x, found]) {
+            assert_eq!(numbers(&output.data), expected, "{} of request {seed}", output.name);
+        }
+    }
+}
+
 #[test]
 fn inputs_that_nothing_asks_for() {
     let graph = Graph::new().input("x", Type::Float, &[Named("N")]).input("idle", Type::Float, &[Named("M")]);

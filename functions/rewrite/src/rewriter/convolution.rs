@@ -2,9 +2,12 @@
 
 use super::parts::Joined;
 use super::*;
+use crate::spectrum::window;
 use crate::symmetry::even;
+use samara_kernels::fourier::Transform;
 use samara_kernels::rows::Weights;
 use samara_operators::fold::Fold;
+use samara_operators::fourier::Fourier;
 use samara_operators::parts::Join;
 use samara_operators::product::Product;
 use samara_operators::quantized::Over;
@@ -126,7 +129,8 @@ impl Rewriter<'_> {
         Ok(true)
     }
 
-    /// A convolution of a row of numbers with filters that are symmetric, as two products of windows that are folded.
+    /// A convolution of a row of numbers with filters that are symmetric, as two products of windows that are folded; or with filters
+    /// that make up a Fourier transform, as that.
     fn folded(
         &mut self,
         node: &TypedNode,
@@ -148,9 +152,15 @@ impl Rewriter<'_> {
             return Ok(false);
         }
         let weight = |step: usize, column: usize| packed[step * columns + column];
+        let transform = window(steps, columns, weight).filter(|_| summands.iter().all(|summand| *summand == 0.0));
+        let transform = transform.and_then(|(window, is_opposite)| Some((Transform::new(&window)?, is_opposite)));
+        if let Some((transform, is_opposite)) = transform {
+            let at = self.stored(node.inputs[0], order)?;
+            let fourier = Fourier { geometry: geometry.clone(), transform: Arc::new(transform), is_opposite };
+            let real = self.helper("fourier", Box::new(fourier), &[at])?;
+            return self.join(node, result, vec![(0, real), (columns / 2, OutletId::new(real.node, 1))]);
+        }
         let Some(even) = even(steps, columns, weight) else { return Ok(false) };
-        let output = OutletId::new(node.id, 0);
-        let axis = *result.last().context("a result has channels")?;
         let at = self.stored(node.inputs[0], order)?;
         let mut parts = vec![];
         for (first, end, odd) in [(0, even, false), (even, columns, true)] {
@@ -175,6 +185,13 @@ impl Rewriter<'_> {
             };
             parts.push((first, self.helper("product", Box::new(product), &[folded])?));
         }
+        self.join(node, result, parts)
+    }
+
+    /// What a convolution makes, of parts that are channels of it; where each begins is told.
+    fn join(&mut self, node: &TypedNode, result: &Order, parts: Vec<(usize, OutletId)>) -> TractResult<bool> {
+        let output = OutletId::new(node.id, 0);
+        let axis = *result.last().context("a result has channels")?;
         let inputs: Vec<OutletId> = parts.iter().map(|(_, at)| *at).collect();
         let at = if let [at] = *inputs {
             at

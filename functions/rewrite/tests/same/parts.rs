@@ -99,19 +99,7 @@ proptest! {
         let mut builder = Builder::default();
         let length = (places - 1) * stride + steps + stride / 2;
         let source = builder.tensor(&[items, 1, length]);
-        let kernel = builder.constant(Tensor::from_shape(&[columns, 1, steps], &filters).unwrap());
-        let bias = builder.constant(numbers(seed + 1, &[columns]));
-        let pool_spec = PoolSpec {
-            data_format: DataFormat::NCHW,
-            kernel_shape: tvec!(steps),
-            padding: PaddingSpec::Valid,
-            dilations: None,
-            strides: Some(tvec!(stride)),
-            input_channels: 1,
-            output_channels: columns,
-        };
-        let op = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
-        let transform = builder.node(op, &[source, kernel, bias]);
+        let transform = filtered(&mut builder, source, filters, steps, stride, numbers(seed + 1, &[columns]));
         let mut outputs = vec![squared(&mut builder, transform)];
         // The magnitude, as far as there are both parts of it.
         let pairs = even.min(odd);
@@ -127,6 +115,70 @@ proptest! {
         let parts = names.iter().filter(|name| *name == "Part").count();
         prop_assert!(broken || even != odd || even == 1 || parts == 0, "{names:?}");
     }
+
+    /// The same where the filters are all of a transform, with a window that need not be symmetric.
+    #[test]
+    fn convolutions_that_are_fourier_transforms_are_the_same(
+        power in 4..9_u32, (sign, broken) in (prop::sample::select(vec![1.0, -1.0]), 0..4_usize),
+        (stride, places, items) in (1..40_usize, 1..11_usize, 1..3_usize), seed in 0..1000_u32,
+    ) {
+        let steps = 1_usize << power;
+        let bins = steps / 2 + 1;
+        let window = numbers(seed, &[steps]);
+        let window = window.try_as_plain_ram().unwrap().as_slice::<f32>().unwrap();
+        let mut filters = vec![];
+        for column in 0..2 * bins {
+            for (step, weight) in window.iter().enumerate() {
+                let turn = std::f32::consts::TAU * (column % bins * step % steps) as f32 / steps as f32;
+                filters.push(weight * if column < bins { turn.cos() } else { sign * turn.sin() });
+            }
+        }
+        let mut bias = vec![0.0_f32; 2 * bins];
+        match broken {
+            0 => filters[2 * steps + 3] += 0.01,
+            1 => bias[bins] = 0.5,
+            _ => {}
+        }
+        let mut builder = Builder::default();
+        let length = (places - 1) * stride + steps + stride / 2;
+        let source = builder.tensor(&[items, 1, length]);
+        let transform = filtered(&mut builder, source, filters, steps, stride, tensor1(&bias));
+        let parts = [0, bins].map(|first| builder.node(Slice::new(1, first, first + bins), &[transform]));
+        let squares = parts.map(|part| squared(&mut builder, part));
+        let sum = builder.node(math::add(), &squares);
+        let mut outputs = vec![builder.node(math::sqrt(), &[sum])];
+        if seed % 2 == 0 {
+            outputs.push(squared(&mut builder, transform));
+        }
+        let names = check(builder.finish(&outputs), &[numbers(seed + 2, &[items, 1, length])]);
+        prop_assert_eq!(has(&names, "Fourier"), broken > 1, "{:?}", names);
+        prop_assert!(broken < 2 || !has(&names, "Part"), "{names:?}");
+    }
+}
+
+/// What filters of `steps` numbers make of rows of numbers, each filter by itself.
+fn filtered(
+    builder: &mut Builder,
+    source: OutletId,
+    filters: Vec<f32>,
+    steps: usize,
+    stride: usize,
+    bias: Tensor,
+) -> OutletId {
+    let columns = bias.len();
+    let kernel = builder.constant(Tensor::from_shape(&[columns, 1, steps], &filters).unwrap());
+    let bias = builder.constant(bias);
+    let pool_spec = PoolSpec {
+        data_format: DataFormat::NCHW,
+        kernel_shape: tvec!(steps),
+        padding: PaddingSpec::Valid,
+        dilations: None,
+        strides: Some(tvec!(stride)),
+        input_channels: 1,
+        output_channels: columns,
+    };
+    let op = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: 1, q_params: None };
+    builder.node(op, &[source, kernel, bias])
 }
 
 /// What makes one number of one number is not there.
