@@ -11,6 +11,7 @@ pub mod fold;
 pub mod forest;
 pub mod fourier;
 pub mod fused;
+pub mod gather;
 pub mod geometry;
 mod image;
 pub mod layout;

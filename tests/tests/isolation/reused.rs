@@ -99,10 +99,11 @@ fn requests_of_fixed_shapes_that_fail_between_others() {
     for (seed, at) in [[0, 1], [3, 9], [2, 2], [-9, 0], [100, 100], [3, 0]].into_iter().enumerate() {
         let x = input("x", &[4], u32::try_from(seed).unwrap());
         let data: Vec<u8> = at.iter().flat_map(|index: &i64| index.to_le_bytes()).collect();
-        let at_tensor = InputTensor { name: "at".into(), datatype: Datatype::Int64, shape: vec![2], data: data.into() };
-        let inputs = [x, at_tensor];
+        let (name, shape, data) = ("at".into(), vec![2], data.into());
+        let inputs = [x, InputTensor { name, datatype: Datatype::Int64, shape, data }];
+        let answer = reused.infer(&inputs, &[]);
         if at.iter().any(|index| !(0..4).contains(index)) {
-            assert!(matches!(reused.infer(&inputs, &[]), Err(InferError::Failed(_))), "nothing is at {at:?}");
+            assert!(matches!(answer, Err(InferError::Failed(_))), "nothing is at {at:?}: {answer:?}");
             continue;
         }
         let numbers =
@@ -110,7 +111,7 @@ fn requests_of_fixed_shapes_that_fail_between_others() {
         let x = numbers(&inputs[0].data);
         let twice: Vec<f32> = x.iter().map(|x| x + x).collect();
         let found = at.iter().map(|index| twice[usize::try_from(*index).unwrap()]).collect();
-        for (output, expected) in reused.infer(&inputs, &[]).unwrap().iter().zip([twice.clone(), twice, x, found]) {
+        for (output, expected) in answer.unwrap().iter().zip([twice.clone(), twice, x, found]) {
             assert_eq!(numbers(&output.data), expected, "{} of request {seed}", output.name);
         }
     }

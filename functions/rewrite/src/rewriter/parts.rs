@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::*;
+use samara_operators::gather::Gather;
 use samara_operators::parts::{Join, Part};
 
 /// A value that several of the new graph make up, along an axis.
@@ -27,6 +28,20 @@ impl Rewriter<'_> {
 
     /// A lookup of one constant index is a part too.
     pub(super) fn gather(&mut self, node: &TypedNode, op: &array::Gather) -> TractResult<bool> {
+        let [input, _] = *node.inputs else { return Ok(false) };
+        let fact = self.fact(input)?;
+        let is_of_numbers = fact.is_plain() && fact.datum_type.is_number() && op.output_type.is_none();
+        if self.gather_one(node, op)? {
+            return Ok(true);
+        }
+        if !is_of_numbers {
+            return Ok(false);
+        }
+        self.keep_as(node, Box::new(Gather { lookup: op.clone() }))?;
+        Ok(true)
+    }
+
+    fn gather_one(&mut self, node: &TypedNode, op: &array::Gather) -> TractResult<bool> {
         let [input, index] = *node.inputs else { return Ok(false) };
         let Some(size) = self.fact(input)?.shape[op.axis].as_usize() else { return Ok(false) };
         let rank = self.fact(index)?.rank();
