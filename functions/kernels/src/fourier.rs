@@ -1,8 +1,8 @@
 //! Discrete Fourier transforms of real numbers, four rows at a time: one in each lane of a vector.
 //!
 //! N real numbers are taken for N / 2 complex ones, whose transform gives theirs (Oppenheim and Schafer, *Discrete-Time Signal
-//! Processing*, on the computation for real sequences). That one is Stockham's (High-Speed Convolution and Correlation, 1966), which
-//! needs no reversal of bits, four numbers at a time, and two in the last stage where N / 2 is no power of four.
+//! Processing*, on the computation for real sequences). That one is Stockham's (*High-Speed Convolution and Correlation*, 1966),
+//! which needs no reversal of bits: four numbers at a time, and two in the last stage where N / 2 is no power of four.
 
 use crate::vector::F32x4;
 

@@ -3,8 +3,7 @@
 use tract_core::internal::*;
 use tract_core::ops::array;
 
-/// tract's lookup of indices that are there. Of others it makes something from a place behind, in the next row where there is one, or
-/// panics.
+/// tract's lookup, of indices that are there. Of others it takes a number of the next row, where there is one, or panics.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Gather {
     /// What looks them up.

@@ -26,7 +26,7 @@ impl Rewriter<'_> {
         self.part(node, op.axis, start..end, &|axis| axis)
     }
 
-    /// A lookup of one constant index is a part too.
+    /// A lookup, whose indices are held against the axis.
     pub(super) fn gather(&mut self, node: &TypedNode, op: &array::Gather) -> TractResult<bool> {
         let [input, _] = *node.inputs else { return Ok(false) };
         let fact = self.fact(input)?;
@@ -41,6 +41,7 @@ impl Rewriter<'_> {
         Ok(true)
     }
 
+    /// A lookup of one constant index is a part.
     fn gather_one(&mut self, node: &TypedNode, op: &array::Gather) -> TractResult<bool> {
         let [input, index] = *node.inputs else { return Ok(false) };
         let Some(size) = self.fact(input)?.shape[op.axis].as_usize() else { return Ok(false) };
