@@ -99,7 +99,14 @@ impl Session {
         ) -> TractResult<TVec<TValue>>,
     ) -> TractResult<TVec<TValue>> {
         let state = match &self.way {
-            Way::Steps(steps) => return steps.borrow_mut().run(self.plan.model(), inputs, evaluate),
+            Way::Steps(steps) => {
+                let mut steps = steps.borrow_mut();
+                let outputs = steps.run(self.plan.model(), inputs, evaluate);
+                if outputs.is_err() {
+                    steps.clear();
+                }
+                return outputs;
+            }
             Way::State(state) => state,
             Way::Spawn => return self.plan.spawn()?.run_plan_with_eval(inputs, evaluate),
         };
@@ -180,29 +187,16 @@ impl Steps {
         Some(steps)
     }
 
-    fn run(
-        &mut self,
-        model: &TypedModel,
-        inputs: TVec<TValue>,
-        evaluate: impl FnMut(
-            &EvalContext<'_>,
-            Option<&mut (dyn OpState + 'static)>,
-            &TypedNode,
-            TVec<TValue>,
-        ) -> TractResult<TVec<TValue>>,
-    ) -> TractResult<TVec<TValue>> {
-        let outputs = self.follow(model, inputs, evaluate);
-        if outputs.is_err() {
-            for (place, value) in self.values.iter_mut().enumerate() {
-                if !self.constants.contains(&place) {
-                    *value = None;
-                }
+    /// Drops what a run that failed has left.
+    fn clear(&mut self) {
+        for (place, value) in self.values.iter_mut().enumerate() {
+            if !self.constants.contains(&place) {
+                *value = None;
             }
         }
-        outputs
     }
 
-    fn follow(
+    fn run(
         &mut self,
         model: &TypedModel,
         inputs: TVec<TValue>,

@@ -169,7 +169,7 @@ impl Weights {
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
         let is_wide = Tune::Aarch64.is_chosen();
-        let few = if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 };
+        let few = over(rows);
         let tiles = rows - few;
         let mut panel = self.panel(activation);
         for block in 0..self.columns.div_ceil(BLOCK) {
@@ -217,9 +217,14 @@ impl Weights {
     }
 }
 
+/// How many of so many rows are multiplied one by one.
+fn over(rows: usize) -> usize {
+    if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 }
+}
+
 /// The strips of so many rows: of each, the first row and the last, which is there as often as rows are missing.
 pub fn strips(rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let over = if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 };
+    let over = over(rows);
     let tiles = (0..rows - over).step_by(STRIP).map(move |first| (first, (first + STRIP).min(rows) - 1));
     tiles.chain((rows - over..rows).map(|row| (row, row)))
 }

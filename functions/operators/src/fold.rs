@@ -13,13 +13,20 @@ use crate::geometry::Geometry;
 /// and N - n for n from 1 on, with those at 0 and N / 2 before and behind them; or the differences, without these.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Fold {
-    /// How windows go over the row.
-    pub geometry: Geometry,
+    /// How windows go over the row. Its channels are the numbers of half a window.
+    geometry: Geometry,
     /// Whether differences are taken.
-    pub odd: bool,
+    odd: bool,
 }
 
 impl Fold {
+    /// The halves of such windows, with differences or with sums.
+    pub fn new(geometry: Geometry, odd: bool) -> Fold {
+        let mut fold = Fold { geometry, odd };
+        fold.geometry.channels = fold.half();
+        fold
+    }
+
     /// Numbers of half a window.
     pub fn half(&self) -> usize {
         let steps = self.geometry.kernel[1];
@@ -29,14 +36,6 @@ impl Fold {
     /// Which step of the window the first of them is.
     pub fn first(&self) -> usize {
         usize::from(self.odd)
-    }
-
-    /// The shape that a result of all steps would have, with those that are left.
-    fn halved<D: DimLike>(&self, mut shape: TVec<D>) -> TVec<D> {
-        if let Some(last) = shape.last_mut() {
-            *last = self.half().into();
-        }
-        shape
     }
 }
 
@@ -65,8 +64,7 @@ impl EvalOp for Fold {
         let from = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         ensure!(from.len() == items * length, "{} numbers are not {items} rows of {length}", from.len());
         // SAFETY: each half is written to below.
-        let mut output =
-            unsafe { Tensor::uninitialized::<f32>(&self.halved(self.geometry.shape_over(items, &window)))? };
+        let mut output = unsafe { Tensor::uninitialized::<f32>(&self.geometry.shape_over(items, &window))? };
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
         let (half, places) = (self.half(), window.output[1]);
@@ -95,7 +93,7 @@ impl EvalOp for Fold {
 
 impl TypedOp for Fold {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(&*self.halved(self.geometry.shape(&inputs[0].shape.to_tvec())))))
+        Ok(tvec!(f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()))))
     }
 
     as_op!();

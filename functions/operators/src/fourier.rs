@@ -13,12 +13,12 @@ use crate::geometry::Geometry;
 /// imaginary parts or the opposite.
 #[derive(Clone)]
 pub struct Fourier {
-    /// How windows go over the row.
-    pub geometry: Geometry,
+    /// How windows go over the row. Its channels are the numbers of a spectrum.
+    geometry: Geometry,
     /// What is done to each.
-    pub transform: Arc<Transform>,
+    transform: Arc<Transform>,
     /// Whether imaginary parts are to be the opposite of what a transform with a negative exponent gives.
-    pub is_opposite: bool,
+    is_opposite: bool,
 }
 
 impl std::fmt::Debug for Fourier {
@@ -37,12 +37,10 @@ impl PartialEq for Fourier {
 impl Eq for Fourier {}
 
 impl Fourier {
-    /// The shape that a result of all channels would have, with the numbers of a spectrum.
-    fn shape<D: DimLike>(&self, mut shape: TVec<D>) -> TVec<D> {
-        if let Some(last) = shape.last_mut() {
-            *last = self.transform.bins().into();
-        }
-        shape
+    /// The spectra of such windows.
+    pub fn new(geometry: Geometry, transform: Transform, is_opposite: bool) -> Fourier {
+        let geometry = Geometry { channels: transform.bins(), ..geometry };
+        Fourier { geometry, transform: Arc::new(transform), is_opposite }
     }
 }
 
@@ -71,7 +69,7 @@ impl EvalOp for Fourier {
         let from = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         ensure!(from.len() == items * length, "{} numbers are not {items} rows of {length}", from.len());
         ensure!(steps == self.transform.length(), "windows of {steps} numbers");
-        let shape = self.shape(self.geometry.shape_over(items, &window));
+        let shape = self.geometry.shape_over(items, &window);
         // SAFETY: each spectrum is written to below.
         let mut outputs = unsafe { [Tensor::uninitialized::<f32>(&shape)?, Tensor::uninitialized::<f32>(&shape)?] };
         let (bins, places) = (self.transform.bins(), window.output[1]);
@@ -116,7 +114,7 @@ impl EvalOp for Fourier {
 
 impl TypedOp for Fourier {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let fact = f32::fact(&*self.shape(self.geometry.shape(&inputs[0].shape.to_tvec())));
+        let fact = f32::fact(&*self.geometry.shape(&inputs[0].shape.to_tvec()));
         Ok(tvec!(fact.clone(), fact))
     }
 

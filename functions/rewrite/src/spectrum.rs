@@ -16,14 +16,20 @@ pub fn window(steps: usize, columns: usize, weight: impl Fn(usize, usize) -> f32
     }
     let window: Vec<f32> = (0..steps).map(|step| weight(step, 0)).collect();
     let close = CLOSE * window.iter().map(|x| f64::from(x.abs())).fold(0.0, f64::max);
-    let is_like = |column: usize, of: &dyn Fn(f64) -> f64| {
+    // Computed once each, as there are as many filters as numbers in them.
+    let turns: Vec<(f64, f64)> = (0..steps).map(|part| (TAU * part as f64 / steps as f64).sin_cos()).collect();
+    let is_like = |column: usize, of: &dyn Fn((f64, f64)) -> f64| {
         (0..steps).all(|step| {
-            let turn = TAU * (column % bins * step % steps) as f64 / steps as f64;
+            let turn = turns[column % bins * step % steps];
             (f64::from(weight(step, column)) - f64::from(window[step]) * of(turn)).abs() <= close
         })
     };
-    let are_like = |sign: f64| (bins..columns).all(|column| is_like(column, &|turn| sign * turn.sin()));
-    let is_opposite = are_like(1.0);
-    let is_transform = (0..bins).all(|column| is_like(column, &f64::cos)) && (is_opposite || are_like(-1.0));
-    is_transform.then_some((window, is_opposite))
+    if !(0..bins).all(|column| is_like(column, &|(_, cos)| cos)) {
+        return None;
+    }
+    let are_like = |sign: f64| (bins..columns).all(|column| is_like(column, &|(sin, _)| sign * sin));
+    [true, false]
+        .into_iter()
+        .find(|is_opposite| are_like(if *is_opposite { 1.0 } else { -1.0 }))
+        .map(|is| (window.clone(), is))
 }

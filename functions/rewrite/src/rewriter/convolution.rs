@@ -156,7 +156,7 @@ impl Rewriter<'_> {
         let transform = transform.and_then(|(window, is_opposite)| Some((Transform::new(&window)?, is_opposite)));
         if let Some((transform, is_opposite)) = transform {
             let at = self.stored(node.inputs[0], order)?;
-            let fourier = Fourier { geometry: geometry.clone(), transform: Arc::new(transform), is_opposite };
+            let fourier = Fourier::new(geometry.clone(), transform, is_opposite);
             let real = self.helper("fourier", Box::new(fourier), &[at])?;
             return self.join(node, result, vec![(0, real), (columns / 2, OutletId::new(real.node, 1))]);
         }
@@ -167,7 +167,7 @@ impl Rewriter<'_> {
             if first == end {
                 continue;
             }
-            let fold = Fold { geometry: geometry.clone(), odd };
+            let fold = Fold::new(geometry.clone(), odd);
             let (half, skipped) = (fold.half(), fold.first());
             let folded = self.helper("folded", Box::new(fold), &[at])?;
             let weights = Weights::pack(
