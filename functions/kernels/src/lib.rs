@@ -19,6 +19,7 @@ pub mod program;
 pub mod quantized;
 pub mod rows;
 pub mod strided;
+mod tall;
 mod tile;
 pub mod tune;
 mod vector;

@@ -1,14 +1,18 @@
 //! Products of rows with a matrix that does not change: what dense layers and convolutions come down to.
 //!
 //! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows are
-//! packed as they come, four to a strip, of each step the four numbers together; a strip stays in the cache until it has
-//! met all blocks. One or two rows that are over have a strip each, four times: a number is a vector then, which weights are
-//! multiplied with as it lies there. A tile of the result starts from the bias and has its activation done before it is stored.
+//! packed as they come, in [strips](parts); a strip stays in the cache until it has met all blocks. A tile of the result starts
+//! from the bias and has its activation done before it is stored.
+
+mod strips;
 
 use std::mem::MaybeUninit;
 
+use self::strips::{over, pack_apart, tall};
+pub use self::strips::{PART, Part, pack, parts};
 use crate::activation::{Activation, Vectors};
-use crate::tile::{LOOSE, ROWS, SHORT, STRAIGHT, Sums, TIGHT, multiply};
+use crate::tall;
+use crate::tile::{SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::tune::Tune;
 use crate::vector::F32x4;
 
@@ -18,17 +22,14 @@ const BLOCK: usize = 8;
 /// Vectors of a block.
 const VECTORS: usize = BLOCK / 4;
 
-/// Rows of a strip.
-pub const STRIP: usize = ROWS;
-
-/// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
-const FEW: usize = 2;
-
 /// Steps of a row by itself between two turns of a loop, where all its sums are saved. With twice as many, long rows take longer.
 const STEPS: usize = 32;
 
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
+
+/// Bytes of weights that tall strips meet one after the other: they stay in the second cache, and a strip in the first.
+const GROUP_BYTES: usize = 256 << 10;
 
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
 const RESULTS_BYTES: usize = 256 << 10;
@@ -113,7 +114,7 @@ impl Weights {
                         F32x4::load(from.add(4)).store(to.add(at * BLOCK + 4));
                     }
                 } else if step == 1 {
-                    for half in [0, STRIP] {
+                    for half in [0, PART] {
                         // The last column again where there are fewer: what is made of it is left out.
                         let rows = std::array::from_fn(|index| from.add((half + index).min(count - 1) * column));
                         pack_apart::<BLOCK>(rows, depth, to.add(half));
@@ -142,20 +143,28 @@ impl Weights {
         4 * (self.blocks.len() + self.bias.len())
     }
 
-    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: a multiple of [`STRIP`].
+    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: whole strips.
     pub fn rows_at_a_time(&self) -> usize {
-        let strips = STRIPS_BYTES / (self.depth * STRIP * 4);
-        let results = RESULTS_BYTES / (self.columns.max(1) * STRIP * 4);
-        strips.min(results).max(1) * STRIP
+        let strips = STRIPS_BYTES / (self.depth * size_of::<f32>());
+        let results = RESULTS_BYTES / (self.columns.max(1) * size_of::<f32>());
+        let rows = strips.min(results);
+        match tall(rows, self.depth) {
+            0 => (rows / PART).max(1) * PART,
+            strips => strips * tall::ROWS,
+        }
+    }
+
+    /// The vectors that so many rows are, packed.
+    pub fn vectors(&self, rows: usize) -> usize {
+        strips::count(rows) * self.depth
     }
 
     /// The room that so many rows take at the most, or fewer, packed, in vectors.
     pub fn room_for(&self, rows: usize) -> usize {
-        // The last strip or two of as many rows, or of one, two, or three fewer.
-        ((rows + STRIP - FEW) / STRIP + 1) * self.depth
+        strips::most(rows) * self.depth
     }
 
-    /// Writes the product of `rows` rows, packed as [`strips`] says: of each strip, and of each step in it, the four rows' numbers.
+    /// Writes the product of `rows` rows, packed as [`parts`] has them.
     ///
     /// # Safety
     ///
@@ -163,32 +172,49 @@ impl Weights {
     ///
     /// # Panics
     ///
-    /// Panics where there are fewer strips than rows need.
+    /// Panics where less is packed than rows need.
     pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
-        assert!(strips.len() >= self::strips(rows).count() * self.depth, "{rows} rows of {} are packed", self.depth);
+        assert!(strips.len() >= self.vectors(rows), "{rows} rows of {} are packed", self.depth);
         let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
         let is_wide = Tune::Aarch64.is_chosen();
+        let in_tall = tall(rows, self.depth) * tall::ROWS;
         let few = over(rows);
         let tiles = rows - few;
         let mut panel = self.panel(activation);
-        for block in 0..self.columns.div_ceil(BLOCK) {
+        let blocks = self.columns.div_ceil(BLOCK);
+        let at_once = (GROUP_BYTES / (self.depth * BLOCK * size_of::<f32>())).max(1);
+        for block in 0..blocks {
             // SAFETY: there are as many strips and as much room.
             unsafe {
-                if tiles > 0 {
+                if block % at_once == 0 {
+                    let group = block..(block + at_once).min(blocks);
+                    for strip in 0..in_tall / tall::ROWS {
+                        let from = strips.add(strip * tall::ROWS * self.depth);
+                        let to = target.to.add(strip * tall::ROWS * target.stride);
+                        for block in group.clone() {
+                            panel.at(self, block);
+                            let columns = (self.columns - block * BLOCK).min(BLOCK);
+                            panel.tall_tiles(from, columns, to.add(block * BLOCK), target.stride);
+                        }
+                    }
+                }
+                if tiles > in_tall {
                     panel.at(self, block);
-                    let to = Target { to: target.to.add(block * BLOCK), ..target };
-                    let done = if block < whole { tiles / STRIP } else { 0 };
+                    let to = Target { to: target.to.add(in_tall * target.stride + block * BLOCK), ..target };
+                    let strips = strips.add(in_tall * self.depth);
+                    let tiles = tiles - in_tall;
+                    let done = if block < whole { tiles / PART } else { 0 };
                     if !is_wide || block >= whole / 2 * 2 {
                         panel.tiles(done, strips, to);
                     } else if block % 2 == 0 {
                         panel.wide_tiles(done, strips, to);
                     }
-                    for row in (done * STRIP..tiles).step_by(STRIP) {
-                        let mut tile = [0.0; STRIP * BLOCK];
+                    let columns = (self.columns - block * BLOCK).min(BLOCK);
+                    for row in (done * PART..tiles).step_by(PART) {
+                        let mut tile = [0.0; PART * BLOCK];
                         let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
                         panel.tiles(1, strips.add(row * self.depth), detour);
-                        let columns = (self.columns - block * BLOCK).min(BLOCK);
                         for (row, numbers) in (row..tiles).zip(tile.chunks_exact(BLOCK)) {
                             to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
                         }
@@ -201,7 +227,7 @@ impl Weights {
                     panel.at(self, first);
                     let columns = (self.columns - first * BLOCK).min(2 * BLOCK);
                     for row in tiles..rows {
-                        let strip = strips.add((tiles + (row - tiles) * STRIP) * self.depth);
+                        let strip = strips.add((tiles + (row - tiles) * PART) * self.depth);
                         let to = target.to.add(row * target.stride + first * BLOCK);
                         panel.row(beside, strip, columns, to);
                     }
@@ -217,75 +243,21 @@ impl Weights {
     }
 }
 
-/// How many of so many rows are multiplied one by one.
-fn over(rows: usize) -> usize {
-    if matches!(rows % STRIP, 1 | FEW) { rows % STRIP } else { 0 }
-}
-
-/// The strips of so many rows: of each, the first row and the last, which is there as often as rows are missing.
-pub fn strips(rows: usize) -> impl Iterator<Item = (usize, usize)> {
-    let over = over(rows);
-    let tiles = (0..rows - over).step_by(STRIP).map(move |first| (first, (first + STRIP).min(rows) - 1));
-    tiles.chain((rows - over..rows).map(|row| (row, row)))
-}
-
-/// Packs four rows of `length` numbers into part of a strip: four vectors of four numbers at a time.
-///
-/// # Safety
-///
-/// There are `length` numbers at each of `rows`, and room for four times as many at `strip`.
-pub unsafe fn pack(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
-    // SAFETY: as the caller says.
-    unsafe { pack_apart::<STRIP>(rows, length, strip) }
-}
-
-/// The same with the numbers of a step `APART` from those of the next.
-#[inline(always)]
-unsafe fn pack_apart<const APART: usize>(rows: [*const f32; STRIP], length: usize, strip: *mut f32) {
-    // SAFETY: as the caller says.
-    unsafe {
-        let four = |step: usize| {
-            let columns = F32x4::transpose(rows.map(|row| F32x4::load(row.add(step))));
-            for (index, column) in columns.into_iter().enumerate() {
-                column.store(strip.add((step + index) * APART));
-            }
-        };
-        let whole = length / 4 * 4;
-        let mut step = 0;
-        while step + 8 <= whole {
-            four(step);
-            four(step + 4);
-            step += 8;
-        }
-        if step < whole {
-            four(step);
-        }
-        for step in whole..length {
-            for (index, row) in rows.into_iter().enumerate() {
-                *strip.add(step * APART + index) = *row.add(step);
-            }
-        }
-    }
-}
-
 /// What a tile has registers for, and nothing else: with more in the same function, Cranelift spills.
 #[inline(never)]
 unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
     unsafe {
-        let [tile] = multiply::<1, STRIP, BLOCK, LOOSE>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        let [tile] = multiply::<1, PART, BLOCK, TIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
         sums.write(tile);
     }
 }
 
-/// The same for processors that have little room for decoded instructions.
+/// The same of a tall strip, with half of a block.
 #[inline(never)]
-unsafe fn tight_product(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
+unsafe fn tall_product(depth: usize, strip: *const f32, weights: *const f32, bias: *const f32, sums: *mut tall::Sums) {
     // SAFETY: as the caller says.
-    unsafe {
-        let [tile] = multiply::<1, STRIP, BLOCK, TIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
-        sums.write(tile);
-    }
+    unsafe { sums.write(tall::multiply::<BLOCK>(depth, strip, weights, bias)) };
 }
 
 /// The same of two blocks, beside each other, for processors of 32 registers.
@@ -294,7 +266,7 @@ unsafe fn wide_product(depth: usize, strip: *const f32, panel: *const Panel, sum
     // SAFETY: as the caller says.
     unsafe {
         let (weights, beside) = ((*panel).weights, BLOCK * depth);
-        let tiles = multiply::<2, STRIP, BLOCK, TIGHT>(depth, strip, weights, beside, Panel::start(panel));
+        let tiles = multiply::<2, PART, BLOCK, TIGHT>(depth, strip, weights, beside, Panel::start(panel));
         sums.cast::<[Sums; 2]>().write(tiles);
     }
 }
@@ -304,10 +276,10 @@ unsafe fn wide_product(depth: usize, strip: *const f32, panel: *const Panel, sum
 unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *mut Sums) {
     // SAFETY: as the caller says.
     unsafe {
-        let [tile] = multiply::<1, STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        let [tile] = multiply::<1, PART, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
         sums.write(tile);
-        let (strip, sums) = (strip.add(STRIP * depth), sums.add(1));
-        let [tile] = multiply::<1, STRIP, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
+        let (strip, sums) = (strip.add(PART * depth), sums.add(1));
+        let [tile] = multiply::<1, PART, BLOCK, STRAIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
         sums.write(tile);
     }
 }
@@ -337,31 +309,49 @@ impl Panel {
         })
     }
 
+    /// Two tiles of a tall strip, or one where there are no more than four columns.
+    #[inline(always)]
+    unsafe fn tall_tiles(&self, strip: *const f32, columns: usize, to: *mut f32, stride: usize) {
+        let mut room = MaybeUninit::<tall::Sums>::uninit();
+        for first in (0..columns).step_by(4) {
+            // SAFETY: as the caller says; the sums are written before they are read.
+            unsafe {
+                tall_product(self.depth, strip, self.weights.add(first), self.bias.add(first), room.as_mut_ptr());
+                let to = to.add(first);
+                let sums: *const F32x4 = room.as_ptr().cast();
+                if columns - first >= 4 {
+                    write_tall(sums, &self.activation, to, stride);
+                    continue;
+                }
+                for row in 0..tall::ROWS {
+                    self.activation.write(*sums.add(row), to.add(row * stride), columns - first);
+                }
+            }
+        }
+    }
+
     /// One tile for each of so many strips.
     unsafe fn tiles(&self, mut count: usize, mut strip: *const f32, target: Target) {
         let mut to = target.to;
         // Not zeros: Wasmtime writes these by a call, which takes as long as eight steps.
         let mut room = MaybeUninit::<[Sums; 2]>::uninit();
         let sums: *mut Sums = room.as_mut_ptr().cast();
-        let tight = Tune::Skylake.is_chosen();
         // Two tiles without a loop are no longer than those processors have room for.
-        let short = if tight { TIGHT } else { SHORT };
+        let short = if Tune::Skylake.is_chosen() { TIGHT } else { SHORT };
         while count > 0 {
             let some = if self.depth <= short { count.min(2) } else { 1 };
             // SAFETY: as the caller says; so many sums are written before they are read.
             unsafe {
                 if some == 2 {
                     products(self.depth, strip, self, sums);
-                } else if tight {
-                    tight_product(self.depth, strip, self, sums);
                 } else {
                     product(self.depth, strip, self, sums);
                 }
                 for index in 0..some {
                     write(sums.add(index), &self.activation, to, target.stride);
-                    to = to.wrapping_add(STRIP * target.stride);
+                    to = to.wrapping_add(PART * target.stride);
                 }
-                strip = strip.add(some * STRIP * self.depth);
+                strip = strip.add(some * PART * self.depth);
             }
             count -= some;
         }
@@ -378,9 +368,9 @@ impl Panel {
                 wide_product(self.depth, strip, self, sums);
                 write(sums, &self.activation, to, target.stride);
                 write(sums.add(1), &self.activation, to.wrapping_add(BLOCK), target.stride);
-                strip = strip.add(STRIP * self.depth);
+                strip = strip.add(PART * self.depth);
             }
-            to = to.wrapping_add(STRIP * target.stride);
+            to = to.wrapping_add(PART * target.stride);
         }
     }
 
@@ -456,6 +446,24 @@ unsafe fn write(sums: *const Sums, activation: *const Vectors, to: *mut f32, str
             rows!(Vectors::gate: 0 1 2 3);
         } else {
             rows!(Vectors::clip: 0 1 2 3);
+        }
+    }
+}
+
+/// The same of a tall tile's sums.
+#[inline(always)]
+unsafe fn write_tall(sums: *const F32x4, activation: *const Vectors, to: *mut f32, stride: usize) {
+    macro_rules! rows {
+        ($of:path: $($row:literal)*) => {$(
+            $of(activation, *sums.add($row)).store(to.wrapping_add($row * stride));
+        )*};
+    }
+    // SAFETY: as the caller says.
+    unsafe {
+        if (*activation).gated {
+            rows!(Vectors::gate: 0 1 2 3 4 5 6 7 8 9 10 11);
+        } else {
+            rows!(Vectors::clip: 0 1 2 3 4 5 6 7 8 9 10 11);
         }
     }
 }

@@ -73,6 +73,28 @@ impl F32x4 {
         F32x4(unsafe { imp::load_splat(from) })
     }
 
+    /// As [`load`](Self::load), after all that is loaded in order before, and before what is after.
+    ///
+    /// # Safety
+    ///
+    /// `from` points to four numbers, and is aligned as a vector is.
+    #[inline(always)]
+    pub unsafe fn load_in_order(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says.
+        F32x4(unsafe { from.cast::<imp::F32x4>().read_volatile() })
+    }
+
+    /// As [`load_splat`](Self::load_splat), after all that is loaded in order before, and before what is after.
+    ///
+    /// # Safety
+    ///
+    /// `from` points to a number.
+    #[inline(always)]
+    pub unsafe fn load_splat_in_order(from: *const f32) -> F32x4 {
+        // SAFETY: as the caller says.
+        F32x4::splat(unsafe { from.read_volatile() })
+    }
+
     /// One of the numbers, four times.
     #[inline(always)]
     pub fn lane<const LANE: usize>(self) -> F32x4 {

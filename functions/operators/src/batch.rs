@@ -2,7 +2,7 @@
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{self, Target, Weights, pack};
+use samara_kernels::rows::{Target, Weights, parts};
 use tract_core::internal::*;
 
 use crate::layout::strides;
@@ -87,9 +87,9 @@ impl EvalOp for BatchProduct {
                 weights.fill(right[at[1]..].as_ptr(), step, column);
                 for first in (0..rows).step_by(at_once) {
                     let count = at_once.min(rows - first);
-                    for ((one, last), strip) in rows::strips(count).zip(strips.chunks_exact_mut(depth)) {
-                        let row = |index: usize| from.add((first + (one + index).min(last)) * stride);
-                        pack(std::array::from_fn(row), depth, strip.as_mut_ptr().cast());
+                    for part in parts(count, depth, strips.as_mut_ptr()) {
+                        let row = |index: usize| from.add((first + (part.first + index).min(part.last)) * stride);
+                        part.pack(0, std::array::from_fn(row), depth);
                     }
                     let stride = strides[2][self.rows[1]];
                     let target = Target { to: to.add(at[2] + first * stride), stride };

@@ -3,7 +3,7 @@
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
 use samara_kernels::places::{Shallow, Window};
-use samara_kernels::rows::{STRIP, Weights, pack};
+use samara_kernels::rows::{PART, Part, Weights};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -53,7 +53,7 @@ struct Images<'a> {
 // SAFETY: each way to pack writes all steps of a window, for each of the four.
 unsafe impl Rows for Images<'_> {
     /// The windows of four places.
-    unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
+    unsafe fn pack(&self, first: usize, last: usize, to: Part) {
         let Window { kernel, stride, dilation, before, input, output } = self.window;
         let (channels, size) = (self.channels, output[0] * output[1]);
         let (mut item, place) = (first / size, first % size);
@@ -61,10 +61,10 @@ unsafe impl Rows for Images<'_> {
         let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis]);
         // Four windows beside each other in one row of the result, all of which are inside of the image.
         let (top, left) = ((y * stride[0]).wrapping_sub(before[0]), (x * stride[1]).wrapping_sub(before[1]));
-        if first + STRIP <= last + 1
-            && x + STRIP <= output[1]
+        if first + PART <= last + 1
+            && x + PART <= output[1]
             && top < input[0].saturating_sub(reach[0])
-            && left < input[1].saturating_sub(reach[1] + (STRIP - 1) * stride[1])
+            && left < input[1].saturating_sub(reach[1] + (PART - 1) * stride[1])
             && (dilation[1] == 1 || kernel[1] == 1)
             && (channels > 1 || stride[1] > 1)
         {
@@ -75,12 +75,12 @@ unsafe impl Rows for Images<'_> {
                 unsafe {
                     let from = self.numbers.as_ptr().add(at);
                     let rows = std::array::from_fn(|index| from.add(index * stride[1] * channels));
-                    pack(rows, kernel[1] * channels, strip.add(row * kernel[1] * channels * STRIP));
+                    to.pack(row * kernel[1] * channels, rows, kernel[1] * channels);
                 }
             }
             return;
         }
-        let places: [_; STRIP] = std::array::from_fn(|index| {
+        let places: [_; PART] = std::array::from_fn(|index| {
             let place = (item * input[0] * input[1] * channels, y * stride[0], x * stride[1]);
             if first + index < last {
                 x += 1;
@@ -95,7 +95,7 @@ unsafe impl Rows for Images<'_> {
         });
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach[1] < input[1] + before[1]);
         let [one, .., other] = places;
-        let in_one_row = first + STRIP <= last + 1 && one.1 == other.1 && one.0 == other.0;
+        let in_one_row = first + PART <= last + 1 && one.1 == other.1 && one.0 == other.0;
         if channels == 1 && stride[1] == 1 && interior && in_one_row {
             // The same step of four windows is four numbers beside each other.
             for row in 0..kernel[0] {
@@ -107,7 +107,7 @@ unsafe impl Rows for Images<'_> {
                             let at = one.0 + y * input[1] + one.2 + step * dilation[1] - before[1];
                             F32x4::load(self.numbers.as_ptr().add(at))
                         });
-                        x.store(strip.add((row * kernel[1] + step) * STRIP));
+                        to.put(row * kernel[1] + step, x);
                     }
                 }
             }
@@ -129,7 +129,7 @@ unsafe impl Rows for Images<'_> {
                     unsafe { self.numbers.as_ptr().add(at) }
                 });
                 // SAFETY: each of the rows is as long, and there is room for this part of the windows.
-                unsafe { pack(rows, length, strip.add((row * kernel[1] + step) * channels * STRIP)) };
+                unsafe { to.pack((row * kernel[1] + step) * channels, rows, length) };
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::fourier::Transform;
-use samara_kernels::rows::{STRIP, pack};
+use samara_kernels::rows::{PART, pack};
 use tract_core::internal::*;
 
 use crate::geometry::Geometry;
@@ -84,20 +84,20 @@ impl EvalOp for Fourier {
         let sign = F32x4::splat(if self.is_opposite { -1.0 } else { 1.0 });
         let mut vectors = vec![F32x4::ZERO; 2 * steps];
         let (strip, room) = vectors.split_at_mut(steps);
-        for first in (0..count).step_by(STRIP) {
+        for first in (0..count).step_by(PART) {
             let rows = std::array::from_fn(|index| {
                 let place = (first + index).min(count - 1);
                 from[place / places * length + place % places * stride..][..steps].as_ptr()
             });
             // SAFETY: each row has as many numbers, and there is room for four of them.
             unsafe { pack(rows, steps, strip.as_mut_ptr().cast()) };
-            let some = STRIP.min(count - first);
+            let some = PART.min(count - first);
             // Four numbers of a spectrum, until they are written together.
-            let mut parts = [[F32x4::ZERO; STRIP]; 2];
+            let mut parts = [[F32x4::ZERO; PART]; 2];
             self.transform.run(strip, room, |bin, x, y| {
-                let within = bin % STRIP;
+                let within = bin % PART;
                 (parts[0][within], parts[1][within]) = (x, y * sign);
-                if within + 1 < STRIP && bin + 1 < bins {
+                if within + 1 < PART && bin + 1 < bins {
                     return;
                 }
                 for (part, to) in parts.iter().zip(to) {

@@ -1,7 +1,7 @@
 //! Products with matrices that do not change: dense layers, convolutions of one place.
 
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{STRIP, Weights, pack};
+use samara_kernels::rows::{PART, Part, Weights};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -58,12 +58,12 @@ pub struct Matrix<'a> {
 
 // SAFETY: `pack` writes each row's numbers, of which there are as many as a strip has steps.
 unsafe impl Rows for Matrix<'_> {
-    unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32) {
-        let rows = std::array::from_fn::<_, STRIP, _>(|index| {
+    unsafe fn pack(&self, first: usize, last: usize, to: Part) {
+        let rows = std::array::from_fn::<_, PART, _>(|index| {
             self.numbers[(first + index).min(last) * self.depth..][..self.depth].as_ptr()
         });
         // SAFETY: each row has as many numbers, and there is room for them as the caller says.
-        unsafe { pack(rows, self.depth, strip) };
+        unsafe { to.pack(0, rows, self.depth) };
     }
 }
 

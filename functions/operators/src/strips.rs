@@ -2,7 +2,7 @@
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{self as packed, Target, Weights};
+use samara_kernels::rows::{Part, Target, Weights, parts};
 
 use crate::fused::Bound;
 
@@ -10,14 +10,14 @@ use crate::fused::Bound;
 ///
 /// # Safety
 ///
-/// [`pack`](Rows::pack) writes to all of a strip: nobody has before.
+/// [`pack`](Rows::pack) writes to each step of a part: nobody has before.
 pub unsafe trait Rows {
-    /// Packs the rows from `first` on, as many as a strip has; the row `last` again where there are fewer.
+    /// Packs the rows from `first` on, as many as a part has; the row `last` again where there are fewer.
     ///
     /// # Safety
     ///
-    /// There is a row `last`, and room for a strip at `strip`.
-    unsafe fn pack(&self, first: usize, last: usize, strip: *mut f32);
+    /// There is a row `last`, and room at `to`.
+    unsafe fn pack(&self, first: usize, last: usize, to: Part);
 }
 
 /// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, with an activation
@@ -42,14 +42,14 @@ pub fn multiply(
         let left = count - first;
         let some = if left == at_once + more { left } else { left.min(at_once) };
         let part = &mut to[first * columns..][..some * columns];
-        for ((from, last), to) in packed::strips(some).zip(strips.chunks_exact_mut(depth)) {
-            // SAFETY: there are as many rows, and a strip has a vector for each step.
-            unsafe { rows.pack(first + from, first + last, to.as_mut_ptr().cast()) };
+        for part in parts(some, depth, strips.as_mut_ptr().cast()) {
+            // SAFETY: there are as many rows, and there is as much room.
+            unsafe { rows.pack(first + part.first, first + part.last, part) };
         }
         let target = Target { to: part.as_mut_ptr(), stride: columns };
         // SAFETY: the strips of so many rows have been packed, each to its end, and there is as much room.
         unsafe {
-            let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), packed::strips(some).count() * depth);
+            let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(some));
             weights.multiply(some, strips, target, activation);
         }
         bound.run(from_row + first, part);

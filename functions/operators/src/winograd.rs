@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{self, STRIP, Target, Weights, pack};
+use samara_kernels::rows::{PART, Target, Weights, parts};
 use samara_kernels::winograd::{Filtering, Matrices, RESULTS, multiply as matrix};
 use tract_core::internal::*;
 
@@ -62,8 +62,8 @@ impl Points {
             std::array::from_fn(|axis| if geometry.output[axis] { sizes.next().unwrap_or(1) } else { 1 });
         let (in_rows, tiles) = (items * height * width, items * height * width.div_ceil(RESULTS));
         // The evaluation at the points takes a fifth of the time that the products take.
-        let products = tiles.div_ceil(STRIP) * filtering.products() * 6 / 5;
-        if products >= in_rows.div_ceil(STRIP) * length {
+        let products = tiles.div_ceil(PART) * filtering.products() * 6 / 5;
+        if products >= in_rows.div_ceil(PART) * length {
             return None;
         }
         let weights = (0..filtering.products()).map(|point| {
@@ -156,7 +156,7 @@ impl Winograd {
         let zeros = vec![0.0; channels];
         let [stride, dilation, before] = [window.stride[0], window.dilation[0], window.before[0]];
         let in_row = width.div_ceil(RESULTS);
-        let tiles_at_once = (PRODUCTS_BYTES / (PRODUCTS * columns.max(channels) * 4)).max(STRIP);
+        let tiles_at_once = (PRODUCTS_BYTES / (PRODUCTS * columns.max(channels) * 4)).max(PART);
         let rows_at_once = (tiles_at_once / in_row).clamp(1, height);
         let room = rows_at_once * in_row;
         // Rows of the image that so many rows of the result need.
@@ -210,14 +210,13 @@ impl Winograd {
             }
             for (point, weights) in weights.iter().enumerate() {
                 let evaluated = &evaluated[point * evaluated_room..][..evaluated_room];
-                for ((one, last), to) in rows::strips(tiles).zip(strips.chunks_exact_mut(depth)) {
-                    let tiles: [_; STRIP] = std::array::from_fn(|index| starts[(one + index).min(last)]);
+                for part in parts(tiles, depth, strips.as_mut_ptr()) {
+                    let tiles: [_; PART] = std::array::from_fn(|index| starts[(part.first + index).min(part.last)]);
                     for row in 0..window.kernel[0] {
                         let rows = tiles
                             .map(|tile| evaluated[(tile + row * dilation * in_row) * channels..][..channels].as_ptr());
-                        let to = &mut to[row * channels..][..channels];
-                        // SAFETY: there are as many numbers in each row, and room for all four.
-                        unsafe { pack(rows, channels, to.as_mut_ptr().cast()) };
+                        // SAFETY: there are as many numbers in each row, and room for those of all.
+                        unsafe { part.pack(row * channels, rows, channels) };
                     }
                 }
                 let target = Target { to: products[point * room * columns..].as_mut_ptr(), stride: columns };

@@ -1,0 +1,131 @@
+//! How rows are packed for a product: twelve to a strip, of each step the twelve numbers together. What is left is packed four to a
+//! strip; one or two rows over have a strip each, four times: a number is a vector then, which weights are multiplied with as it
+//! lies there.
+
+use crate::tall;
+use crate::tile::{self, SHORT};
+use crate::tune::Tune;
+use crate::vector::F32x4;
+
+/// Rows that are packed at a time.
+pub const PART: usize = tile::ROWS;
+
+/// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
+const FEW: usize = 2;
+
+/// Where some rows are packed: in a strip of their own, or in a third of a strip.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// The first row.
+    pub first: usize,
+    /// The last row, which is packed as often as rows are missing.
+    pub last: usize,
+    to: *mut f32,
+    apart: usize,
+}
+
+impl Part {
+    /// Packs `length` numbers of each row, from a step on.
+    ///
+    /// # Safety
+    ///
+    /// There are `length` numbers at each of `rows`, and as many steps.
+    pub unsafe fn pack(&self, step: usize, rows: [*const f32; PART], length: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let to = self.to.add(step * self.apart);
+            if self.apart == PART {
+                pack_apart::<PART>(rows, length, to);
+            } else {
+                pack_apart::<{ tall::ROWS }>(rows, length, to);
+            }
+        }
+    }
+
+    /// Packs a number of each row.
+    ///
+    /// # Safety
+    ///
+    /// There is such a step.
+    pub unsafe fn put(&self, step: usize, numbers: F32x4) {
+        // SAFETY: as the caller says.
+        unsafe { numbers.store(self.to.add(step * self.apart)) };
+    }
+}
+
+/// How many strips of twelve so many rows of `depth` numbers have: none where strips of four are multiplied faster.
+pub(super) fn tall(rows: usize, depth: usize) -> usize {
+    if Tune::X86_64.is_chosen() && depth > SHORT { rows / tall::ROWS } else { 0 }
+}
+
+/// How many of so many rows are multiplied one by one.
+pub(super) fn over(rows: usize) -> usize {
+    if matches!(rows % PART, 1 | FEW) { rows % PART } else { 0 }
+}
+
+/// How many parts so many rows have.
+pub(super) fn count(rows: usize) -> usize {
+    let over = over(rows);
+    (rows - over).div_ceil(PART) + over
+}
+
+/// The most parts that so many rows have, or fewer.
+pub(super) fn most(rows: usize) -> usize {
+    // The last part or two of as many rows, or of one, two, or three fewer.
+    (rows + PART - FEW) / PART + 1
+}
+
+/// Where so many rows of `depth` numbers are packed: one strip after the other from `to` on.
+pub fn parts(rows: usize, depth: usize, to: *mut F32x4) -> impl Iterator<Item = Part> {
+    let over = over(rows);
+    let in_tall = tall(rows, depth) * tall::ROWS;
+    let tiles = (0..rows - over).step_by(PART).map(move |first| (first, (first + PART).min(rows) - 1));
+    let rows = tiles.chain((rows - over..rows).map(|row| (row, row)));
+    rows.enumerate().map(move |(index, (first, last))| {
+        let (strip, within, apart) = if first < in_tall {
+            (first / tall::ROWS * tall::ROWS / PART, first % tall::ROWS, tall::ROWS)
+        } else {
+            (index, 0, PART)
+        };
+        Part { first, last, to: to.cast::<f32>().wrapping_add(strip * depth * PART + within), apart }
+    })
+}
+
+/// Packs four rows of `length` numbers, of each step the four numbers together: four vectors of four numbers at a time.
+///
+/// # Safety
+///
+/// There are `length` numbers at each of `rows`, and room for four times as many at `to`.
+pub unsafe fn pack(rows: [*const f32; PART], length: usize, to: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe { pack_apart::<PART>(rows, length, to) }
+}
+
+/// The same with the numbers of a step `APART` from those of the next.
+#[inline(always)]
+pub(super) unsafe fn pack_apart<const APART: usize>(rows: [*const f32; PART], length: usize, to: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let four = |step: usize| {
+            let columns = F32x4::transpose(rows.map(|row| F32x4::load(row.add(step))));
+            for (index, column) in columns.into_iter().enumerate() {
+                column.store(to.add((step + index) * APART));
+            }
+        };
+        let whole = length / 4 * 4;
+        let mut step = 0;
+        while step + 8 <= whole {
+            four(step);
+            four(step + 4);
+            step += 8;
+        }
+        if step < whole {
+            four(step);
+        }
+        for step in whole..length {
+            for (index, row) in rows.into_iter().enumerate() {
+                *to.add(step * APART + index) = *row.add(step);
+            }
+        }
+    }
+}
