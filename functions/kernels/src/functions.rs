@@ -2,6 +2,9 @@
 
 use crate::vector::F32x4;
 
+/// The natural logarithm of 2^-126, the smallest number that is not subnormal.
+const LOG_OF_LEAST: f32 = -87.336_54;
+
 /// A polynomial by Horner's rule, its highest coefficient first.
 #[inline(always)]
 fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
@@ -12,11 +15,17 @@ fn polynomial<const N: usize>(x: F32x4, coefficients: [f32; N]) -> F32x4 {
     sum
 }
 
-/// e to the power of each; never below 2^-126 and never above 2^127. The reduction and the polynomial are those of Cephes'
-/// `expf` (Moshier, 1992).
+/// e to the power of each; 0 where that is below 2^-126, and never above 2^127. The reduction and the polynomial are those of
+/// Cephes' `expf` (Moshier, 1992).
 #[inline(always)]
 pub fn exp(x: F32x4) -> F32x4 {
-    let x = x.at_least(F32x4::splat(-87.336_54)).at_most(F32x4::splat(88.029_69));
+    bounded_exp(x).unless_below(x, F32x4::splat(LOG_OF_LEAST))
+}
+
+/// The same, but 2^-126 where that is 0.
+#[inline(always)]
+fn bounded_exp(x: F32x4) -> F32x4 {
+    let x = x.at_least(F32x4::splat(LOG_OF_LEAST)).at_most(F32x4::splat(88.029_69));
     let power = (x * F32x4::splat(std::f32::consts::LOG2_E)).nearest();
     // ln 2 in two parts, of which the first has few bits.
     let x = power.mul_add(F32x4::splat(-0.693_359_4), x);
@@ -30,7 +39,7 @@ pub fn exp(x: F32x4) -> F32x4 {
 #[inline(always)]
 pub fn sigmoid(x: F32x4) -> F32x4 {
     let one = F32x4::splat(1.0);
-    one / (one + exp(F32x4::ZERO - x))
+    one / (one + bounded_exp(F32x4::ZERO - x))
 }
 
 /// The hyperbolic tangent: the rational function that Eigen has for it, exact to 1 beyond its ends.
@@ -119,7 +128,8 @@ mod tests {
     #[test]
     fn the_ends_are_reached() {
         assert_eq!((one(tanh, 1e30), one(tanh, -1e30)), (one(tanh, 7.91), -one(tanh, 7.91)));
-        assert!(one(exp, f32::NEG_INFINITY) < 2e-38 && one(exp, f32::INFINITY) > 1e38);
+        assert!(one(exp, -87.33) > 1.17e-38 && one(exp, f32::INFINITY) > 1e38);
+        assert_eq!((one(exp, -87.34), one(exp, f32::NEG_INFINITY)), (0.0, 0.0));
         assert_eq!((one(sigmoid, f32::INFINITY), one(sigmoid, -200.0) < 1e-37), (1.0, true));
         for function in [exp, sigmoid, tanh, erf, gelu] {
             assert!(one(function, f32::NAN).is_nan());

@@ -23,6 +23,7 @@ mod tall;
 mod tile;
 pub mod tune;
 mod vector;
+mod weights;
 pub mod winograd;
 
 pub use peak::peak;

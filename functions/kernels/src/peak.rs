@@ -5,7 +5,7 @@ use std::hint::black_box;
 use crate::vector::F32x4;
 
 /// As many chains of multiply-adds as keep the units of CPUs of today busy, and leave registers free.
-const CHAINS: usize = 10;
+const CHAINS: usize = 13;
 
 /// Does `rounds` rounds of multiply-adds on registers, and gives how many operations on numbers that was: two for each
 /// multiply-add.

@@ -7,14 +7,16 @@
 mod strips;
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use self::strips::{over, pack_apart, tall};
 pub use self::strips::{PART, Part, pack, parts};
+use self::strips::{over, pack_apart, tall};
 use crate::activation::{Activation, Vectors};
 use crate::tall;
 use crate::tile::{SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::tune::Tune;
 use crate::vector::F32x4;
+use crate::weights::vector;
 
 /// Columns of a block.
 const BLOCK: usize = 8;
@@ -28,7 +30,7 @@ const STEPS: usize = 32;
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
 
-/// Bytes of weights that tall strips meet one after the other: they stay in the second cache, and a strip in the first.
+/// Bytes of weights that each strip of twelve meets before the next does: they stay in the second cache, and the strip in the first.
 const GROUP_BYTES: usize = 256 << 10;
 
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
@@ -64,21 +66,15 @@ impl Weights {
         bias: impl Fn(usize) -> f32,
     ) -> Weights {
         assert!(depth > 0, "a product has a step");
-        let vector = |of: &dyn Fn(usize) -> f32, first: usize| {
-            let numbers: [f32; 4] =
-                std::array::from_fn(|lane| if first + lane < columns { of(first + lane) } else { 0.0 });
-            // SAFETY: there are four numbers.
-            unsafe { F32x4::load(numbers.as_ptr()) }
-        };
         let count = columns.div_ceil(BLOCK);
         let mut blocks = Vec::with_capacity(count * depth * VECTORS);
         let mut biases = Vec::with_capacity(count * VECTORS);
         for block in 0..count {
             let firsts = (0..VECTORS).map(|index| block * BLOCK + 4 * index);
             for step in 0..depth {
-                blocks.extend(firsts.clone().map(|first| vector(&|column| weight(step, column), first)));
+                blocks.extend(firsts.clone().map(|first| vector(columns, first, |column| weight(step, column))));
             }
-            biases.extend(firsts.map(|first| vector(&bias, first)));
+            biases.extend(firsts.map(|first| vector(columns, first, &bias)));
         }
         Weights { depth, columns, blocks: blocks.into(), bias: biases.into() }
     }
@@ -175,62 +171,105 @@ impl Weights {
     /// Panics where less is packed than rows need.
     pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
         assert!(strips.len() >= self.vectors(rows), "{rows} rows of {} are packed", self.depth);
-        let whole = self.columns / BLOCK;
         let strips: *const f32 = strips.as_ptr().cast();
-        let is_wide = Tune::Aarch64.is_chosen();
         let in_tall = tall(rows, self.depth) * tall::ROWS;
-        let few = over(rows);
-        let tiles = rows - few;
-        let mut panel = self.panel(activation);
+        let in_tiles = rows - over(rows);
+        let (after_tall, after_tiles) =
+            (strips.wrapping_add(in_tall * self.depth), strips.wrapping_add(in_tiles * self.depth));
+        let panel = self.panel(activation);
         let blocks = self.columns.div_ceil(BLOCK);
-        let at_once = (GROUP_BYTES / (self.depth * BLOCK * size_of::<f32>())).max(1);
-        for block in 0..blocks {
+        // An even number of blocks, as some are multiplied by two.
+        let at_once = (GROUP_BYTES / (self.depth * 2 * BLOCK * size_of::<f32>())).max(1) * 2;
+        for first in (0..blocks).step_by(at_once) {
+            let group = first..(first + at_once).min(blocks);
             // SAFETY: there are as many strips and as much room.
             unsafe {
-                if block % at_once == 0 {
-                    let group = block..(block + at_once).min(blocks);
-                    for strip in 0..in_tall / tall::ROWS {
-                        let from = strips.add(strip * tall::ROWS * self.depth);
-                        let to = target.to.add(strip * tall::ROWS * target.stride);
-                        for block in group.clone() {
-                            panel.at(self, block);
-                            let columns = (self.columns - block * BLOCK).min(BLOCK);
-                            panel.tall_tiles(from, columns, to.add(block * BLOCK), target.stride);
-                        }
-                    }
-                }
-                if tiles > in_tall {
-                    panel.at(self, block);
-                    let to = Target { to: target.to.add(in_tall * target.stride + block * BLOCK), ..target };
-                    let strips = strips.add(in_tall * self.depth);
-                    let tiles = tiles - in_tall;
-                    let done = if block < whole { tiles / PART } else { 0 };
-                    if !is_wide || block >= whole / 2 * 2 {
-                        panel.tiles(done, strips, to);
-                    } else if block % 2 == 0 {
-                        panel.wide_tiles(done, strips, to);
-                    }
+                self.tall_strips(0..in_tall, group.clone(), strips, target, panel);
+                self.strips(in_tall..in_tiles, group.clone(), after_tall, target, panel);
+                self.rows(in_tiles..rows, group, after_tiles, target, panel);
+            }
+        }
+    }
+
+    /// The product of rows in strips of twelve with some blocks. A strip stays in the first cache until it has met all of them.
+    unsafe fn tall_strips(
+        &self,
+        rows: Range<usize>,
+        blocks: Range<usize>,
+        strips: *const f32,
+        target: Target,
+        mut panel: Panel,
+    ) {
+        for row in rows.step_by(tall::ROWS) {
+            for block in blocks.clone() {
+                panel.at(self, block);
+                // SAFETY: as the caller says.
+                unsafe {
+                    let to = target.to.add(row * target.stride + block * BLOCK);
                     let columns = (self.columns - block * BLOCK).min(BLOCK);
-                    for row in (done * PART..tiles).step_by(PART) {
-                        let mut tile = [0.0; PART * BLOCK];
-                        let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
-                        panel.tiles(1, strips.add(row * self.depth), detour);
-                        for (row, numbers) in (row..tiles).zip(tile.chunks_exact(BLOCK)) {
-                            to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
-                        }
+                    panel.tall_tiles(strips.add(row * self.depth), columns, Target { to, ..target });
+                }
+            }
+        }
+    }
+
+    /// The product of rows in strips of four with some blocks.
+    unsafe fn strips(
+        &self,
+        rows: Range<usize>,
+        blocks: Range<usize>,
+        strips: *const f32,
+        target: Target,
+        mut panel: Panel,
+    ) {
+        if rows.is_empty() {
+            return;
+        }
+        let whole = self.columns / BLOCK;
+        let is_wide = Tune::Aarch64.is_chosen();
+        for block in blocks {
+            panel.at(self, block);
+            // SAFETY: as the caller says.
+            unsafe {
+                let to = target.to.add(rows.start * target.stride + block * BLOCK);
+                let to = Target { to, ..target };
+                let done = if block < whole { rows.len() / PART } else { 0 };
+                if !is_wide || block >= whole / 2 * 2 {
+                    panel.tiles(done, strips, to);
+                } else if block % 2 == 0 {
+                    panel.wide_tiles(done, strips, to);
+                }
+                for row in (done * PART..rows.len()).step_by(PART) {
+                    let mut tile = [0.0; PART * BLOCK];
+                    let detour = Target { to: tile.as_mut_ptr(), stride: BLOCK };
+                    panel.tiles(1, strips.add(row * self.depth), detour);
+                    let columns = (self.columns - block * BLOCK).min(BLOCK);
+                    for (row, numbers) in (row..rows.len()).zip(tile.chunks_exact(BLOCK)) {
+                        to.to.add(row * to.stride).copy_from_nonoverlapping(numbers.as_ptr(), columns);
                     }
                 }
-                // By two blocks at once, while their weights are in the cache. The last may be alone: it is its own other then.
-                let beside = block % 2;
-                if few > 0 && (beside == 1 || (block + 1) * BLOCK >= self.columns) {
-                    let first = block - beside;
-                    panel.at(self, first);
-                    let columns = (self.columns - first * BLOCK).min(2 * BLOCK);
-                    for row in tiles..rows {
-                        let strip = strips.add((tiles + (row - tiles) * PART) * self.depth);
-                        let to = target.to.add(row * target.stride + first * BLOCK);
-                        panel.row(beside, strip, columns, to);
-                    }
+            }
+        }
+    }
+
+    /// The product of rows that have a strip each with some blocks, by two at once. The last may be alone: it is its own other then.
+    unsafe fn rows(
+        &self,
+        rows: Range<usize>,
+        blocks: Range<usize>,
+        strips: *const f32,
+        target: Target,
+        mut panel: Panel,
+    ) {
+        for block in blocks.clone().step_by(2) {
+            panel.at(self, block);
+            let beside = usize::from(block + 1 < blocks.end);
+            let columns = (self.columns - block * BLOCK).min(2 * BLOCK);
+            for (row, strip) in rows.clone().zip(0..) {
+                // SAFETY: as the caller says.
+                unsafe {
+                    let to = target.to.add(row * target.stride + block * BLOCK);
+                    panel.row(beside, strips.add(strip * PART * self.depth), columns, to);
                 }
             }
         }
@@ -285,6 +324,7 @@ unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *
 }
 
 /// What tiles of the same columns have in common.
+#[derive(Clone, Copy)]
 struct Panel {
     weights: *const f32,
     bias: *const f32,
@@ -311,20 +351,20 @@ impl Panel {
 
     /// Two tiles of a tall strip, or one where there are no more than four columns.
     #[inline(always)]
-    unsafe fn tall_tiles(&self, strip: *const f32, columns: usize, to: *mut f32, stride: usize) {
+    unsafe fn tall_tiles(&self, strip: *const f32, columns: usize, target: Target) {
         let mut room = MaybeUninit::<tall::Sums>::uninit();
         for first in (0..columns).step_by(4) {
             // SAFETY: as the caller says; the sums are written before they are read.
             unsafe {
                 tall_product(self.depth, strip, self.weights.add(first), self.bias.add(first), room.as_mut_ptr());
-                let to = to.add(first);
+                let to = target.to.add(first);
                 let sums: *const F32x4 = room.as_ptr().cast();
                 if columns - first >= 4 {
-                    write_tall(sums, &self.activation, to, stride);
+                    write_tall(sums, &self.activation, to, target.stride);
                     continue;
                 }
                 for row in 0..tall::ROWS {
-                    self.activation.write(*sums.add(row), to.add(row * stride), columns - first);
+                    self.activation.write(*sums.add(row), to.add(row * target.stride), columns - first);
                 }
             }
         }

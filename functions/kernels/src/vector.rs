@@ -148,6 +148,12 @@ impl F32x4 {
         F32x4(imp::or_zero(self.0))
     }
 
+    /// Each number itself; 0 where that of `x` is below that of `least`.
+    #[inline(always)]
+    pub fn unless_below(self, x: F32x4, least: F32x4) -> F32x4 {
+        F32x4(imp::unless_below(self.0, x.0, least.0))
+    }
+
     /// Each number itself where it is above zero, else `factor` times it.
     #[inline(always)]
     pub fn or_scaled_below_zero(self, factor: F32x4) -> F32x4 {
@@ -355,6 +361,11 @@ mod imp {
     }
 
     #[inline(always)]
+    pub fn unless_below(numbers: v128, x: v128, least: v128) -> v128 {
+        v128_andnot(numbers, f32x4_lt(x, least))
+    }
+
+    #[inline(always)]
     pub fn or_scaled_below_zero(x: v128, factor: v128) -> v128 {
         v128_bitselect(x, f32x4_mul(x, factor), f32x4_gt(x, f32x4_splat(0.0)))
     }
@@ -456,6 +467,10 @@ mod imp {
 
     pub fn or_zero(x: F32x4) -> F32x4 {
         x.map(|x| if x.is_nan() { 0.0 } else { x })
+    }
+
+    pub fn unless_below(numbers: F32x4, x: F32x4, least: F32x4) -> F32x4 {
+        std::array::from_fn(|lane| if x[lane] < least[lane] { 0.0 } else { numbers[lane] })
     }
 
     pub fn or_scaled_below_zero(x: F32x4, factor: F32x4) -> F32x4 {

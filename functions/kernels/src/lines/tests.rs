@@ -51,6 +51,19 @@ proptest! {
     }
 
     #[test]
+    fn no_share_is_subnormal(least in -130.0_f32..-80.0, columns in 2..70_usize) {
+        let mut shares: Vec<f32> = (0..columns).map(|column| least * column as f32 / (columns - 1) as f32).collect();
+        let expected: Vec<f64> = shares.iter().map(|x| f64::from(*x).exp()).collect();
+        softmax(columns, &mut shares);
+        let sum: f64 = expected.iter().sum();
+        for (share, expected) in shares.iter().zip(expected) {
+            prop_assert!(!share.is_subnormal(), "{share:e}");
+            // Not 0 already where it is further from it than by rounding.
+            prop_assert!(*share > 0.0 || expected / sum < 1.2e-38, "{expected:e}");
+        }
+    }
+
+    #[test]
     fn rows_are_normalized((columns, numbers) in matrices(), centered in any::<bool>()) {
         let factors: Vec<f32> = (0..columns).map(|column| 1.0 + column as f32 / 8.0).collect();
         let summands: Vec<f32> = (0..columns).map(|column| column as f32 / 4.0 - 1.0).collect();

@@ -3,6 +3,7 @@
 use super::{Inside, Window};
 use crate::activation::{Activation, Vectors};
 use crate::vector::F32x4;
+use crate::weights::vector;
 
 /// Places that are computed side by side, in a row that has as many. Many images have a multiple of seven places in a row; for
 /// windows of five by five, more would be too many sums beside five factors.
@@ -57,13 +58,7 @@ impl Depthwise {
         bias: impl Fn(usize) -> f32,
     ) -> Depthwise {
         let vectors = |of: &dyn Fn(usize) -> f32| -> Vec<F32x4> {
-            let vector = |first: usize| {
-                let numbers: [f32; 4] =
-                    std::array::from_fn(|lane| if first + lane < channels { of(first + lane) } else { 0.0 });
-                // SAFETY: there are four numbers.
-                unsafe { F32x4::load(numbers.as_ptr()) }
-            };
-            (0..channels).step_by(4).map(vector).collect()
+            (0..channels).step_by(4).map(|first| vector(channels, first, of)).collect()
         };
         Depthwise {
             channels,

@@ -4,6 +4,7 @@
 use super::Window;
 use crate::activation::Bounds;
 use crate::vector::F32x4;
+use crate::weights::vector;
 
 /// Channels of the result that are computed at a time.
 const BLOCK: usize = 16;
@@ -62,17 +63,15 @@ impl Shallow {
         bias: impl Fn(usize) -> f32,
     ) -> Option<Shallow> {
         let kernel = kernel(rows, length).filter(|_| columns.is_multiple_of(BLOCK))?;
-        // SAFETY: there are four numbers.
-        let vector = |numbers: [f32; 4]| unsafe { F32x4::load(numbers.as_ptr()) };
         let steps = rows * length;
         let mut weights = Vec::with_capacity(steps * columns / 4);
         for block in (0..columns).step_by(BLOCK) {
             for step in 0..steps {
                 let firsts = (block..block + BLOCK).step_by(4);
-                weights.extend(firsts.map(|first| vector(std::array::from_fn(|lane| weight(step, first + lane)))));
+                weights.extend(firsts.map(|first| vector(columns, first, |column| weight(step, column))));
             }
         }
-        let bias = (0..columns).step_by(4).map(|first| vector(std::array::from_fn(|lane| bias(first + lane))));
+        let bias = (0..columns).step_by(4).map(|first| vector(columns, first, &bias));
         Some(Shallow { columns, steps, kernel, weights: weights.into(), bias: bias.collect() })
     }
 
