@@ -19,9 +19,10 @@ pub mod program;
 pub mod quantized;
 pub mod rows;
 pub mod strided;
-mod tall;
+
 mod tile;
 pub mod tune;
+mod twelve;
 mod vector;
 mod weights;
 pub mod winograd;

@@ -10,11 +10,11 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 pub use self::strips::{PART, Part, pack, parts};
-use self::strips::{over, pack_apart, tall};
+use self::strips::{TALL, by_twelve, over, pack_apart, tall};
 use crate::activation::{Activation, Vectors};
-use crate::tall;
 use crate::tile::{SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::tune::Tune;
+use crate::twelve;
 use crate::vector::F32x4;
 use crate::weights::vector;
 
@@ -26,6 +26,9 @@ const VECTORS: usize = BLOCK / 4;
 
 /// Steps of a row by itself between two turns of a loop, where all its sums are saved. With twice as many, long rows take longer.
 const STEPS: usize = 32;
+
+/// What the sums of a block begin with where the bias comes last.
+static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
@@ -146,7 +149,7 @@ impl Weights {
         let rows = strips.min(results);
         match tall(rows, self.depth) {
             0 => (rows / PART).max(1) * PART,
-            strips => strips * tall::ROWS,
+            strips => strips * TALL,
         }
     }
 
@@ -172,21 +175,23 @@ impl Weights {
     pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
         assert!(strips.len() >= self.vectors(rows), "{rows} rows of {} are packed", self.depth);
         let strips: *const f32 = strips.as_ptr().cast();
-        let in_tall = tall(rows, self.depth) * tall::ROWS;
+        let in_tall = tall(rows, self.depth) * TALL;
         let in_tiles = rows - over(rows);
-        let (after_tall, after_tiles) =
-            (strips.wrapping_add(in_tall * self.depth), strips.wrapping_add(in_tiles * self.depth));
+        // Where tiles may have twelve vectors, those of four rows have their bias last.
+        let bias_first = if self.depth > SHORT { rows / TALL * TALL } else { in_tiles };
         let panel = self.panel(activation);
         let blocks = self.columns.div_ceil(BLOCK);
-        // An even number of blocks, as some are multiplied by two.
-        let at_once = (GROUP_BYTES / (self.depth * 2 * BLOCK * size_of::<f32>())).max(1) * 2;
+        // Some are multiplied by two blocks at once, some by three.
+        let at_once = (GROUP_BYTES / (self.depth * 6 * BLOCK * size_of::<f32>())).max(1) * 6;
         for first in (0..blocks).step_by(at_once) {
             let group = first..(first + at_once).min(blocks);
             // SAFETY: there are as many strips and as much room.
             unsafe {
                 self.tall_strips(0..in_tall, group.clone(), strips, target, panel);
-                self.strips(in_tall..in_tiles, group.clone(), after_tall, target, panel);
-                self.rows(in_tiles..rows, group, after_tiles, target, panel);
+                self.strips(in_tall..bias_first, group.clone(), 0, strips, target, panel);
+                let threes = (group.end.min(self.columns / BLOCK) - first) / 3 * 3;
+                self.strips(bias_first..in_tiles, group.clone(), threes, strips, target, panel);
+                self.rows(in_tiles..rows, group, strips, target, panel);
             }
         }
     }
@@ -200,7 +205,7 @@ impl Weights {
         target: Target,
         mut panel: Panel,
     ) {
-        for row in rows.step_by(tall::ROWS) {
+        for row in rows.step_by(TALL) {
             for block in blocks.clone() {
                 panel.at(self, block);
                 // SAFETY: as the caller says.
@@ -213,11 +218,12 @@ impl Weights {
         }
     }
 
-    /// The product of rows in strips of four with some blocks.
+    /// The product of rows in strips of four with some blocks, of which so many, a multiple of three, have their bias last.
     unsafe fn strips(
         &self,
         rows: Range<usize>,
         blocks: Range<usize>,
+        threes: usize,
         strips: *const f32,
         target: Target,
         mut panel: Panel,
@@ -227,12 +233,24 @@ impl Weights {
         }
         let whole = self.columns / BLOCK;
         let is_wide = Tune::Aarch64.is_chosen();
+        let strips = strips.wrapping_add(rows.start * self.depth);
+        let to = target.to.wrapping_add(rows.start * target.stride);
+        let others = blocks.start + threes;
+        for block in (blocks.start..others).step_by(3).filter(|_| by_twelve(self.depth)) {
+            panel.at(self, block);
+            for row in (0..rows.len()).step_by(PART) {
+                let (some, to) = ((rows.len() - row).min(PART), to.wrapping_add(row * target.stride + block * BLOCK));
+                // SAFETY: as the caller says.
+                unsafe { panel.three_blocks(some, strips.add(row * self.depth), Target { to, ..target }) };
+            }
+        }
+        let blocks = if by_twelve(self.depth) { others..blocks.end } else { blocks };
         for block in blocks {
             panel.at(self, block);
+            panel.bias_last = [block, block + 1].map(|block| block < others);
             // SAFETY: as the caller says.
             unsafe {
-                let to = target.to.add(rows.start * target.stride + block * BLOCK);
-                let to = Target { to, ..target };
+                let to = Target { to: to.wrapping_add(block * BLOCK), ..target };
                 let done = if block < whole { rows.len() / PART } else { 0 };
                 if !is_wide || block >= whole / 2 * 2 {
                     panel.tiles(done, strips, to);
@@ -261,6 +279,7 @@ impl Weights {
         target: Target,
         mut panel: Panel,
     ) {
+        let strips = strips.wrapping_add(rows.start * self.depth);
         for block in blocks.clone().step_by(2) {
             panel.at(self, block);
             let beside = usize::from(block + 1 < blocks.end);
@@ -278,7 +297,7 @@ impl Weights {
     /// What tiles have in common, for whichever block [`Panel::at`] is told.
     fn panel(&self, activation: Activation) -> Panel {
         let (weights, bias) = (self.blocks.as_ptr().cast(), self.bias.as_ptr().cast());
-        Panel { weights, bias, depth: self.depth, activation: Vectors::of(activation) }
+        Panel { weights, bias, bias_last: [false; 2], depth: self.depth, activation: Vectors::of(activation) }
     }
 }
 
@@ -294,9 +313,28 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
 
 /// The same of a tall strip, with half of a block.
 #[inline(never)]
-unsafe fn tall_product(depth: usize, strip: *const f32, weights: *const f32, bias: *const f32, sums: *mut tall::Sums) {
+unsafe fn tall_product(depth: usize, strip: *const f32, panel: *const Panel, first: usize, sums: *mut twelve::Sums) {
     // SAFETY: as the caller says.
-    unsafe { sums.write(tall::multiply::<BLOCK>(depth, strip, weights, bias)) };
+    unsafe {
+        let (weights, bias) = ((*panel).weights.add(first), (*panel).bias.add(first));
+        sums.write(twelve::multiply::<TALL, BLOCK>(depth, strip, None, weights, F32x4::load(bias)));
+    }
+}
+
+/// The same of a strip of four, whose numbers are vectors, with a block, and with half of one, so many numbers behind it.
+#[inline(never)]
+unsafe fn broad_product(
+    depth: usize,
+    strip: *const f32,
+    panel: *const Panel,
+    ends: [usize; 2],
+    sums: *mut twelve::Sums,
+) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let [whole, half] = ends.map(|end| (*panel).weights.add(end / BLOCK * BLOCK * depth + end % BLOCK));
+        sums.write(twelve::multiply::<BLOCK, PART>(depth, whole, Some(half), strip, F32x4::ZERO));
+    }
 }
 
 /// The same of two blocks, beside each other, for processors of 32 registers.
@@ -328,6 +366,10 @@ unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *
 struct Panel {
     weights: *const f32,
     bias: *const f32,
+    /// Whether tiles with this block, and with the next, have the bias added at their end: those of twelve columns cannot begin with
+    /// it, and others that are in their stead do the same, so that the bits of a result do not depend on the processor that
+    /// kernels are chosen for.
+    bias_last: [bool; 2],
     depth: usize,
     activation: Vectors,
 }
@@ -339,32 +381,54 @@ impl Panel {
         self.bias = weights.bias[block * VECTORS..].as_ptr().cast();
     }
 
-    /// What the sums of a row begin with, in so many blocks. The panel is behind a pointer, as what is read through a reference
+    /// What the sums of a row begin with, in so many blocks: the bias, or zeros where it comes last. The panel is behind a pointer, as what is read through a reference
     /// would be kept in registers.
     #[inline(always)]
     unsafe fn start<const BLOCKS: usize>(panel: *const Panel) -> [[F32x4; VECTORS]; BLOCKS] {
         std::array::from_fn(|block| {
             // SAFETY: as the caller says.
-            std::array::from_fn(|index| unsafe { F32x4::load((*panel).bias.add(block * BLOCK + 4 * index)) })
+            std::array::from_fn(|index| unsafe {
+                let start = if (*panel).bias_last[block] { ZEROS.as_ptr() } else { (*panel).bias.add(block * BLOCK) };
+                F32x4::load(start.add(4 * index))
+            })
         })
     }
 
     /// Two tiles of a tall strip, or one where there are no more than four columns.
     #[inline(always)]
     unsafe fn tall_tiles(&self, strip: *const f32, columns: usize, target: Target) {
-        let mut room = MaybeUninit::<tall::Sums>::uninit();
+        let mut room = MaybeUninit::<twelve::Sums>::uninit();
         for first in (0..columns).step_by(4) {
             // SAFETY: as the caller says; the sums are written before they are read.
             unsafe {
-                tall_product(self.depth, strip, self.weights.add(first), self.bias.add(first), room.as_mut_ptr());
+                tall_product(self.depth, strip, self, first, room.as_mut_ptr());
                 let to = target.to.add(first);
                 let sums: *const F32x4 = room.as_ptr().cast();
                 if columns - first >= 4 {
                     write_tall(sums, &self.activation, to, target.stride);
                     continue;
                 }
-                for row in 0..tall::ROWS {
+                for row in 0..TALL {
                     self.activation.write(*sums.add(row), to.add(row * target.stride), columns - first);
+                }
+            }
+        }
+    }
+
+    /// Two tiles of a strip of four with three blocks, of which so many rows are wanted.
+    unsafe fn three_blocks(&self, rows: usize, strip: *const f32, target: Target) {
+        let mut room = MaybeUninit::<[twelve::Sums; 2]>::uninit();
+        let sums: *mut twelve::Sums = room.as_mut_ptr().cast();
+        // SAFETY: as the caller says; the sums are written before they are read.
+        unsafe {
+            broad_product(self.depth, strip, self, [0, 8], sums);
+            broad_product(self.depth, strip, self, [16, 12], sums.add(1));
+            // Of each four sums, the columns that they are of.
+            for (index, first) in [0, 4, 8, 16, 20, 12].into_iter().enumerate() {
+                let columns = sums.cast::<[F32x4; 4]>().add(index).read();
+                let (to, bias) = (target.to.add(first), F32x4::load(self.bias.add(first)));
+                for (row, numbers) in F32x4::transpose(columns).into_iter().enumerate().take(rows) {
+                    self.activation.write(numbers + bias, to.add(row * target.stride), 4);
                 }
             }
         }
@@ -388,12 +452,25 @@ impl Panel {
                     product(self.depth, strip, self, sums);
                 }
                 for index in 0..some {
-                    write(sums.add(index), &self.activation, to, target.stride);
+                    self.write(0, sums.add(index), to, target.stride);
                     to = to.wrapping_add(PART * target.stride);
                 }
                 strip = strip.add(some * PART * self.depth);
             }
             count -= some;
+        }
+    }
+
+    /// Writes what becomes of the sums of a tile with the block that is so many behind the panel's.
+    #[inline(always)]
+    unsafe fn write(&self, block: usize, sums: *const Sums, to: *mut f32, stride: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if self.bias_last[block] {
+                write::<true>(sums, self.bias.add(block * BLOCK), &self.activation, to, stride);
+            } else {
+                write::<false>(sums, self.bias, &self.activation, to, stride);
+            }
         }
     }
 
@@ -406,8 +483,8 @@ impl Panel {
             // SAFETY: as the caller says; the sums are written before they are read.
             unsafe {
                 wide_product(self.depth, strip, self, sums);
-                write(sums, &self.activation, to, target.stride);
-                write(sums.add(1), &self.activation, to.wrapping_add(BLOCK), target.stride);
+                self.write(0, sums, to, target.stride);
+                self.write(1, sums.add(1), to.wrapping_add(BLOCK), target.stride);
                 strip = strip.add(PART * self.depth);
             }
             to = to.wrapping_add(PART * target.stride);
@@ -469,14 +546,22 @@ impl Panel {
     }
 }
 
-/// Writes what becomes of a tile's sums. Its rows are no loop, as all vectors would be saved where it turns.
+/// Writes what becomes of a tile's sums, and of its bias or not. Its rows are no loop, as all vectors would be saved where it turns.
 #[inline(always)]
-unsafe fn write(sums: *const Sums, activation: *const Vectors, to: *mut f32, stride: usize) {
+unsafe fn write<const BIAS: bool>(
+    sums: *const Sums,
+    bias: *const f32,
+    activation: *const Vectors,
+    to: *mut f32,
+    stride: usize,
+) {
     macro_rules! rows {
         ($of:path: $($row:literal)*) => {$(
             let row = to.wrapping_add($row * stride);
             for index in 0..VECTORS {
-                $of(activation, (*sums)[$row][index]).store(row.add(4 * index));
+                let sum = (*sums)[$row][index];
+                let sum = if BIAS { sum + F32x4::load(bias.add(4 * index)) } else { sum };
+                $of(activation, sum).store(row.add(4 * index));
             }
         )*};
     }

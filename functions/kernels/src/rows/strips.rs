@@ -2,13 +2,16 @@
 //! strip; one or two rows over have a strip each, four times: a number is a vector then, which weights are multiplied with as it
 //! lies there.
 
-use crate::tall;
 use crate::tile::{self, SHORT};
 use crate::tune::Tune;
+use crate::twelve::SUMS;
 use crate::vector::F32x4;
 
 /// Rows that are packed at a time.
 pub const PART: usize = tile::ROWS;
+
+/// Rows of a tall strip.
+pub(super) const TALL: usize = SUMS;
 
 /// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
 const FEW: usize = 2;
@@ -37,7 +40,7 @@ impl Part {
             if self.apart == PART {
                 pack_apart::<PART>(rows, length, to);
             } else {
-                pack_apart::<{ tall::ROWS }>(rows, length, to);
+                pack_apart::<TALL>(rows, length, to);
             }
         }
     }
@@ -53,9 +56,14 @@ impl Part {
     }
 }
 
-/// How many strips of twelve so many rows of `depth` numbers have: none where strips of four are multiplied faster.
+/// Whether twelve vectors are a tile of a product of so many steps. In others they are no faster than eight.
+pub(super) fn by_twelve(depth: usize) -> bool {
+    Tune::X86_64.is_chosen() && depth > SHORT
+}
+
+/// How many tall strips so many rows of `depth` numbers have.
 pub(super) fn tall(rows: usize, depth: usize) -> usize {
-    if Tune::X86_64.is_chosen() && depth > SHORT { rows / tall::ROWS } else { 0 }
+    if by_twelve(depth) { rows / TALL } else { 0 }
 }
 
 /// How many of so many rows are multiplied one by one.
@@ -78,15 +86,12 @@ pub(super) fn most(rows: usize) -> usize {
 /// Where so many rows of `depth` numbers are packed: one strip after the other from `to` on.
 pub fn parts(rows: usize, depth: usize, to: *mut F32x4) -> impl Iterator<Item = Part> {
     let over = over(rows);
-    let in_tall = tall(rows, depth) * tall::ROWS;
+    let in_tall = tall(rows, depth) * TALL;
     let tiles = (0..rows - over).step_by(PART).map(move |first| (first, (first + PART).min(rows) - 1));
     let rows = tiles.chain((rows - over..rows).map(|row| (row, row)));
     rows.enumerate().map(move |(index, (first, last))| {
-        let (strip, within, apart) = if first < in_tall {
-            (first / tall::ROWS * tall::ROWS / PART, first % tall::ROWS, tall::ROWS)
-        } else {
-            (index, 0, PART)
-        };
+        let (strip, within, apart) =
+            if first < in_tall { (first / TALL * TALL / PART, first % TALL, TALL) } else { (index, 0, PART) };
         Part { first, last, to: to.cast::<f32>().wrapping_add(strip * depth * PART + within), apart }
     })
 }

@@ -1,8 +1,9 @@
-//! The innermost part of a matrix product of many rows: a tile of twelve rows and one vector of each, in registers.
+//! The innermost part of a matrix product: a tile of twelve vectors, in registers. Of each step, twelve numbers of one operand are
+//! multiplied with a vector of the other: twelve rows with four columns, or twelve columns with four rows.
 //!
 //! A core that starts two multiply-adds a cycle, each of which takes four, needs more than eight sums to be kept busy. In 16
-//! registers there is room for twelve, a vector, and two more, if no row's number stays in one. How the code below is written is
-//! for Cranelift:
+//! registers there is room for twelve, a vector, and two more, if no number stays in one. How the code below is written is for
+//! Cranelift:
 //!
 //! - What has no side effects it computes where it is needed first. All sums are needed where blocks join; so each step is a block
 //!   that may be entered from outside of it, with the steps that a product has over (a switch into a loop, as
@@ -10,17 +11,20 @@
 //! - An operand is loaded by the instruction that uses it if that is the only one, and its result is used once; sums that are the
 //!   next block's arguments are. Loads must be in the order of their uses for that, so they are written as volatile: LLVM
 //!   orders others as it likes.
-//! - A result takes the place of its first operand: of a row's number, which is of no more use. What enters a block from outside
-//!   are not the loop's own sums but `start`, as those would ask for the same registers in all blocks, and each step for
-//!   twelve moves.
+//! - A result takes the place of its first operand: of a number, which is of no more use. What enters a block from outside are
+//!   not the loop's own sums, as these would ask for the same registers in all blocks, and each step for twelve moves. It is one
+//!   vector for all of them.
 
 use crate::vector::F32x4;
 
-/// Rows of a tile.
-pub const ROWS: usize = 12;
+/// Numbers that are loaded by themselves, each into a vector.
+pub const ALONE: usize = 8;
 
-/// Rows whose numbers are loaded as a vector, so that loads are fewer than most processors have time for.
-const TOGETHER: usize = 4;
+/// Numbers that are loaded as a vector, so that loads are fewer than most processors have time for.
+pub const TOGETHER: usize = 4;
+
+/// Sums of a tile.
+pub const SUMS: usize = ALONE + TOGETHER;
 
 /// Steps between two turns of the loop.
 const STEPS: usize = 64;
@@ -28,8 +32,8 @@ const STEPS: usize = 64;
 /// Bytes of a number.
 const NUMBER: usize = size_of::<f32>();
 
-/// The rows of a tile.
-pub type Sums = [F32x4; ROWS];
+/// A tile: what is made of the numbers that are loaded by themselves, then of the others.
+pub type Sums = [F32x4; SUMS];
 
 /// Does `$step` for the steps from the one on at which `$enter` leaves the block with its label; with fewer left the later ones.
 macro_rules! blocks {
@@ -51,31 +55,34 @@ unsafe fn at(address: usize, numbers: usize) -> *const f32 {
     std::ptr::with_exposed_provenance(unsafe { address.unchecked_add(numbers * NUMBER) })
 }
 
-/// A tile of the product of a strip of twelve rows with a vector of columns: for each of `depth` steps [`ROWS`] numbers at
-/// `left`, and a vector at `right`, with `RIGHT` numbers from one step to the next. Each row is added to the vector at `start`.
+/// A tile of a product: for each of `depth` steps [`ALONE`] numbers at `alone`, and [`TOGETHER`] at `together`, with `LEFT` numbers
+/// from one step to the next, and a vector at `right`, with `RIGHT` numbers to the next. Where there is none at `together`, these
+/// numbers are behind those at `alone`. All sums begin with `start`.
 ///
 /// # Safety
 ///
-/// `depth` is not 0. There are as many numbers, and `left` and `right` are aligned as vectors are.
+/// `depth` is not 0. There are as many numbers, and `right`, and what is loaded together, is aligned as vectors are.
 #[inline(always)]
-pub unsafe fn multiply<const RIGHT: usize>(
+pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
     depth: usize,
-    left: *const f32,
+    alone: *const f32,
+    together: Option<*const f32>,
     right: *const f32,
-    start: *const f32,
+    start: F32x4,
 ) -> Sums {
     // SAFETY: as the caller says.
     unsafe {
-        let start = F32x4::load(start);
-        let mut sums = [start; ROWS];
+        let mut sums = [start; SUMS];
         // The first turn has the steps that are over: it begins so far behind the loop's beginning.
         let mut steps = (depth - 1) % STEPS + 1;
         let mut remaining = depth;
-        let mut left = left.expose_provenance().wrapping_sub((STEPS - steps) * ROWS * NUMBER);
-        let mut right = right.expose_provenance().wrapping_sub((STEPS - steps) * RIGHT * NUMBER);
+        let behind =
+            |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
+        let (mut left, mut right) = (behind(alone, LEFT), behind(right, RIGHT));
+        let mut others = together.map(|together| behind(together, LEFT));
         macro_rules! rows {
             ($step:ident $vector:ident $($row:literal)*) => {$(
-                let factor = F32x4::load_splat_in_order(at(left, $step * ROWS + $row));
+                let factor = F32x4::load_splat_in_order(at(left, $step * LEFT + $row));
                 sums[$row] = factor.mul_add($vector, sums[$row]);
             )*};
         }
@@ -83,7 +90,10 @@ pub unsafe fn multiply<const RIGHT: usize>(
             ($left:literal) => {
                 const STEP: usize = STEPS - $left;
                 let vector = F32x4::load_in_order(at(right, STEP * RIGHT));
-                let factors = F32x4::load_in_order(at(left, STEP * ROWS + ROWS - TOGETHER));
+                let factors = F32x4::load_in_order(match others {
+                    Some(others) => at(others, STEP * LEFT),
+                    None => at(left, STEP * LEFT + ALONE),
+                });
                 rows!(STEP vector 7 6 5 4 3 2 1 0);
                 sums[8] = factors.lane::<0>().mul_add(vector, sums[8]);
                 sums[9] = factors.lane::<1>().mul_add(vector, sums[9]);
@@ -95,7 +105,7 @@ pub unsafe fn multiply<const RIGHT: usize>(
             ($($left:literal $label:lifetime)*) => {
                 blocks!({
                     match steps {
-                        $($left if $left < STEPS => { sums = [start; ROWS]; break $label })*
+                        $($left if $left < STEPS => { sums = [start; SUMS]; break $label })*
                         _ => {}
                     }
                 } step $($left $label)*)
@@ -115,7 +125,8 @@ pub unsafe fn multiply<const RIGHT: usize>(
                 return sums;
             }
             steps = STEPS;
-            left = left.wrapping_add(STEPS * ROWS * NUMBER);
+            left = left.wrapping_add(STEPS * LEFT * NUMBER);
+            others = others.map(|others| others.wrapping_add(STEPS * LEFT * NUMBER));
             right = right.wrapping_add(STEPS * RIGHT * NUMBER);
         }
     }
@@ -131,15 +142,24 @@ mod tests {
     proptest! {
         #[test]
         fn a_tile_is_the_product_of_its_panels(depth in 1..250_usize, seed in 0..1000_u32) {
-            let (left, right) = (numbers(seed, depth * ROWS), numbers(seed + 1, depth * 8));
-            let start = numbers(seed + 2, 4);
+            let (left, right) = (numbers(seed, depth * SUMS), numbers(seed + 1, depth * 8));
+            let others = numbers(seed + 2, depth * SUMS);
+            let (from, to) = (left.as_ptr(), right.as_ptr());
             // SAFETY: there are as many numbers; elsewhere than on WebAssembly a vector is aligned as a number is.
-            let sums = unsafe { multiply::<8>(depth, left.as_ptr(), right.as_ptr(), start.as_ptr()) };
-            for (row, sum) in sums.into_iter().enumerate() {
-                for (column, got) in sum.to_array().into_iter().enumerate() {
-                    let product = |step: usize| f64::from(left[step * ROWS + row]) * f64::from(right[step * 8 + column]);
-                    let expected = f64::from(start[column]) + (0..depth).map(product).sum::<f64>();
-                    prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
+            let tiles = unsafe {
+                [None, Some(others.as_ptr())].map(|others| multiply::<SUMS, 8>(depth, from, others, to, F32x4::splat(0.5)))
+            };
+            for (sums, together) in tiles.into_iter().zip([&left[ALONE..], &others]) {
+                for (index, sum) in sums.into_iter().enumerate() {
+                    let number = |step: usize| match index {
+                        0..ALONE => left[step * SUMS + index],
+                        _ => together[step * SUMS + index - ALONE],
+                    };
+                    for (lane, got) in sum.to_array().into_iter().enumerate() {
+                        let product = |step: usize| f64::from(number(step)) * f64::from(right[step * 8 + lane]);
+                        let expected = 0.5 + (0..depth).map(product).sum::<f64>();
+                        prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
+                    }
                 }
             }
         }
