@@ -33,7 +33,7 @@ static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
 
-/// Bytes of weights that each strip of twelve meets before the next does: they stay in the second cache, and the strip in the first.
+/// Bytes of weights that each tall strip meets before the next does: they stay in the second cache, and the strip in the first.
 const GROUP_BYTES: usize = 256 << 10;
 
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
@@ -196,7 +196,7 @@ impl Weights {
         }
     }
 
-    /// The product of rows in strips of twelve with some blocks. A strip stays in the first cache until it has met all of them.
+    /// The product of rows in tall strips with some blocks. A strip stays in the first cache until it has met all of them.
     unsafe fn tall_strips(
         &self,
         rows: Range<usize>,
@@ -270,7 +270,8 @@ impl Weights {
         }
     }
 
-    /// The product of rows that have a strip each with some blocks, by two at once. The last may be alone: it is its own other then.
+    /// The product of rows that have a strip each with some blocks, by two at once. The last may be alone: it is its own other
+    /// then.
     unsafe fn rows(
         &self,
         rows: Range<usize>,
@@ -366,9 +367,9 @@ unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *
 struct Panel {
     weights: *const f32,
     bias: *const f32,
-    /// Whether tiles with this block, and with the next, have the bias added at their end: those of twelve columns cannot begin with
-    /// it, and others that are in their stead do the same, so that the bits of a result do not depend on the processor that
-    /// kernels are chosen for.
+    /// Whether tiles with this block, and with the next, have the bias added at their end: those of twelve columns cannot begin
+    /// with it, and others that are in their stead do the same, so that the bits of a result do not depend on the processor
+    /// that kernels are chosen for.
     bias_last: [bool; 2],
     depth: usize,
     activation: Vectors,
@@ -381,8 +382,8 @@ impl Panel {
         self.bias = weights.bias[block * VECTORS..].as_ptr().cast();
     }
 
-    /// What the sums of a row begin with, in so many blocks: the bias, or zeros where it comes last. The panel is behind a pointer, as what is read through a reference
-    /// would be kept in registers.
+    /// What the sums of a row begin with, in so many blocks: the bias, or zeros where it comes last. The panel is behind a
+    /// pointer, as what is read through a reference would be kept in registers.
     #[inline(always)]
     unsafe fn start<const BLOCKS: usize>(panel: *const Panel) -> [[F32x4; VECTORS]; BLOCKS] {
         std::array::from_fn(|block| {
@@ -546,7 +547,8 @@ impl Panel {
     }
 }
 
-/// Writes what becomes of a tile's sums, and of its bias or not. Its rows are no loop, as all vectors would be saved where it turns.
+/// Writes what becomes of a tile's sums, with its bias or without. Its rows are no loop, as all vectors would be saved where it
+/// turns.
 #[inline(always)]
 unsafe fn write<const BIAS: bool>(
     sums: *const Sums,

@@ -44,14 +44,15 @@ macro_rules! blocks {
     };
 }
 
-/// So many numbers after an address, by which WebAssembly's instructions have it as their offset.
+/// So many numbers after an address, by which WebAssembly's instructions have it as their offset. An address, as it may be before
+/// what is read.
 ///
 /// # Safety
 ///
-/// There is a number.
+/// There is a number, and what is before it begins behind address 0.
 #[inline(always)]
 unsafe fn at(address: usize, numbers: usize) -> *const f32 {
-    // SAFETY: as the caller says; so no address after it is beyond the last.
+    // SAFETY: as the caller says; so the sum is an address.
     std::ptr::with_exposed_provenance(unsafe { address.unchecked_add(numbers * NUMBER) })
 }
 
@@ -61,7 +62,8 @@ unsafe fn at(address: usize, numbers: usize) -> *const f32 {
 ///
 /// # Safety
 ///
-/// `depth` is not 0. There are as many numbers, and `right`, and what is loaded together, is aligned as vectors are.
+/// `depth` is not 0. There are as many numbers, and `right`, and what is loaded together, is aligned as vectors are. Nothing of it
+/// is in the first 4 KiB of memory, as nothing is that is allocated, or has a name.
 #[inline(always)]
 pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
     depth: usize,
