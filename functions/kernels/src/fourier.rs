@@ -4,6 +4,8 @@
 //! Processing*, on the computation for real sequences). That one is Stockham's (*High-Speed Convolution and Correlation*, 1966),
 //! which needs no reversal of bits: four numbers at a time, and two in the last stage where N / 2 is no power of four.
 
+use std::mem::MaybeUninit;
+
 use crate::vector::F32x4;
 
 /// The fewest numbers that are transformed.
@@ -61,17 +63,17 @@ impl Transform {
     /// # Panics
     ///
     /// Panics where either is not as long as a row.
-    pub fn run(&self, rows: &mut [F32x4], room: &mut [F32x4], mut take: impl FnMut(usize, F32x4, F32x4)) {
+    pub fn run(&self, rows: &mut [F32x4], room: &mut [MaybeUninit<F32x4>], mut take: impl FnMut(usize, F32x4, F32x4)) {
         let length = self.length();
         assert!(rows.len() == length && room.len() == length, "there are {length} numbers of each row");
         for (x, weight) in rows.iter_mut().zip(&self.window) {
             *x = *x * F32x4::splat(*weight);
         }
-        let (mut from, mut to) = (rows.as_mut_ptr(), room.as_mut_ptr());
+        let (mut from, mut to) = (rows.as_mut_ptr(), room.as_mut_ptr().cast());
         // How many numbers lie beside each other that are done the same to.
         let mut beside = 1;
         for turns in &self.turns {
-            // SAFETY: there are half as many complex numbers in both.
+            // SAFETY: there are half as many complex numbers in both; the stage before has written to those at `from`.
             unsafe { four(turns, beside, from, to) };
             (from, to) = (to, from);
             beside *= 4;
@@ -181,7 +183,7 @@ mod tests {
             let transform = Transform::new(&window).unwrap();
             // SAFETY: there are four numbers in each part.
             let mut rows: Vec<F32x4> = from.chunks_exact(4).map(|part| unsafe { F32x4::load(part.as_ptr()) }).collect();
-            let mut room = vec![F32x4::ZERO; length];
+            let mut room = Box::new_uninit_slice(length);
             let mut spectrum = vec![];
             transform.run(&mut rows, &mut room, |bin, x, y| {
                 assert_eq!(bin, spectrum.len());

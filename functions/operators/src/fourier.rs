@@ -82,19 +82,23 @@ impl EvalOp for Fourier {
             *to = numbers.as_mut_ptr();
         }
         let sign = F32x4::splat(if self.is_opposite { -1.0 } else { 1.0 });
-        let mut vectors = vec![F32x4::ZERO; 2 * steps];
-        let (strip, room) = vectors.split_at_mut(steps);
+        let mut strip = Box::<[F32x4]>::new_uninit_slice(steps);
+        let mut room = Box::new_uninit_slice(steps);
         for first in (0..count).step_by(PART) {
             let rows = std::array::from_fn(|index| {
                 let place = (first + index).min(count - 1);
                 from[place / places * length + place % places * stride..][..steps].as_ptr()
             });
-            // SAFETY: each row has as many numbers, and there is room for four of them.
-            unsafe { pack(rows, steps, strip.as_mut_ptr().cast()) };
+            // SAFETY: each row has as many numbers, and there is room for four of them: all of it is packed.
+            let strip = unsafe {
+                let at: *mut F32x4 = strip.as_mut_ptr().cast();
+                pack(rows, steps, at.cast());
+                std::slice::from_raw_parts_mut(at, steps)
+            };
             let some = PART.min(count - first);
             // Four numbers of a spectrum, until they are written together.
             let mut parts = [[F32x4::ZERO; PART]; 2];
-            self.transform.run(strip, room, |bin, x, y| {
+            self.transform.run(strip, &mut room, |bin, x, y| {
                 let within = bin % PART;
                 (parts[0][within], parts[1][within]) = (x, y * sign);
                 if within + 1 < PART && bin + 1 < bins {
