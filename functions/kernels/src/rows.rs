@@ -88,7 +88,10 @@ impl Weights {
     ///
     /// Panics where `depth` is 0.
     pub fn empty(depth: usize, columns: usize) -> Weights {
-        Weights::pack(depth, columns, |_, _| 0.0, |_| 0.0)
+        assert!(depth > 0, "a product has a step");
+        let count = columns.div_ceil(BLOCK);
+        let zeros = |vectors: usize| vec![F32x4::ZERO; vectors].into();
+        Weights { depth, columns, blocks: zeros(count * depth * VECTORS), bias: zeros(count * VECTORS) }
     }
 
     /// Packs other weights of the same size: of a matrix whose numbers begin at `from`, `step` apart from one step to the next

@@ -68,7 +68,8 @@ impl EvalOp for BatchProduct {
         let to = plain.as_slice_mut::<f32>()?.as_mut_ptr();
         let mut weights = Weights::empty(depth, columns);
         let at_once = weights.rows_at_a_time().min(rows);
-        let mut strips = vec![F32x4::ZERO; weights.room_for(at_once)];
+        // Not zeros: what is read has been packed before.
+        let mut strips = Box::<[F32x4]>::new_uninit_slice(weights.room_for(at_once));
         let sizes = self.batch.iter().map(|[.., axis]| shape[*axis]);
         for matrix in 0..sizes.clone().product() {
             let mut rest = matrix;
@@ -87,13 +88,14 @@ impl EvalOp for BatchProduct {
                 weights.fill(right[at[1]..].as_ptr(), step, column);
                 for first in (0..rows).step_by(at_once) {
                     let count = at_once.min(rows - first);
-                    for part in parts(count, depth, strips.as_mut_ptr()) {
+                    for part in parts(count, depth, strips.as_mut_ptr().cast()) {
                         let row = |index: usize| from.add((first + (part.first + index).min(part.last)) * stride);
                         part.pack(0, std::array::from_fn(row), depth);
                     }
                     let stride = strides[2][self.rows[1]];
                     let target = Target { to: to.add(at[2] + first * stride), stride };
-                    weights.multiply(count, &strips, target, Activation::NONE);
+                    let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(count));
+                    weights.multiply(count, strips, target, Activation::NONE);
                 }
             }
         }

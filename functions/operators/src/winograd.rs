@@ -173,7 +173,8 @@ impl Winograd {
         };
         let (mut evaluated, mut products) = (evaluated.try_as_plain_ram_mut()?, products.try_as_plain_ram_mut()?);
         let (evaluated, products) = (evaluated.as_slice_mut::<f32>()?, products.as_slice_mut::<f32>()?);
-        let mut strips = vec![F32x4::ZERO; weights[0].room_for(room)];
+        // Not zeros: what is read has been packed before.
+        let mut strips = Box::<[F32x4]>::new_uninit_slice(weights[0].room_for(room));
         for (item, first) in (0..items).flat_map(|item| (0..height).step_by(rows_at_once).map(move |row| (item, row))) {
             let last = (first + rows_at_once).min(height);
             let tiles = (last - first) * in_row;
@@ -210,7 +211,7 @@ impl Winograd {
             }
             for (point, weights) in weights.iter().enumerate() {
                 let evaluated = &evaluated[point * evaluated_room..][..evaluated_room];
-                for part in parts(tiles, depth, strips.as_mut_ptr()) {
+                for part in parts(tiles, depth, strips.as_mut_ptr().cast()) {
                     let tiles: [_; PART] = std::array::from_fn(|index| starts[(part.first + index).min(part.last)]);
                     for row in 0..window.kernel[0] {
                         let rows = tiles
@@ -220,8 +221,11 @@ impl Winograd {
                     }
                 }
                 let target = Target { to: products[point * room * columns..].as_mut_ptr(), stride: columns };
-                // SAFETY: there are as many strips, and as much room.
-                unsafe { weights.multiply(tiles, &strips, target, Activation::NONE) };
+                // SAFETY: the strips of so many tiles have been packed, and there is as much room.
+                unsafe {
+                    let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(tiles));
+                    weights.multiply(tiles, strips, target, Activation::NONE);
+                }
             }
             let first_row = item * height + first;
             let part = &mut to[first_row * width * columns..][..(last - first) * width * columns];
