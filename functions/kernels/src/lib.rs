@@ -19,7 +19,6 @@ pub mod program;
 pub mod quantized;
 pub mod rows;
 pub mod strided;
-
 mod tile;
 pub mod tune;
 mod twelve;

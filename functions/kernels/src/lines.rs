@@ -151,7 +151,8 @@ pub fn softmax(columns: usize, numbers: &mut [f32]) {
             sum += *x;
         }
         let share = F32x4::splat(1.0 / sum);
-        let least = F32x4::splat(sum * f32::MIN_POSITIVE);
+        // A little more, as the share is rounded.
+        let least = F32x4::splat(sum * (f32::MIN_POSITIVE * (1.0 + 4.0 * f32::EPSILON)));
         map(row, |x| x.unless_below(x, least) * share);
     }
 }

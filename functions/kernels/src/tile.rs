@@ -26,7 +26,8 @@ pub type Sums = [[F32x4; VECTORS]; ROWS];
 /// A tile of the product of two panels: for each of `depth` steps [`ROWS`] numbers at `left` and [`VECTORS`] vectors at
 /// `right`, with `LEFT` and `RIGHT` numbers from one step to the next. Each of its rows is added to `start`.
 ///
-/// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for; with more it spills. Processors of
+/// Eight sums, two vectors and four factors are what Cranelift finds 16 registers for, written like this; with more it spills
+/// ([`crate::twelve`] is written otherwise). Processors of
 /// 32 registers have room for two such tiles, one beside the other, so that those with four multipliers have enough to do, and
 /// a factor is used more often: `TILES` of them, whose numbers at `right` are `beside` apart. The rest of how
 /// it is written is for Cranelift too. Where a loop turns, all vectors are saved, since the host may be called there; so

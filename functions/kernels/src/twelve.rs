@@ -18,10 +18,10 @@
 use crate::vector::F32x4;
 
 /// Numbers that are loaded by themselves, each into a vector.
-pub const ALONE: usize = 8;
+const ALONE: usize = 8;
 
 /// Numbers that are loaded as a vector, so that loads are fewer than most processors have time for.
-pub const TOGETHER: usize = 4;
+const TOGETHER: usize = 4;
 
 /// Sums of a tile.
 pub const SUMS: usize = ALONE + TOGETHER;
@@ -82,10 +82,10 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
             |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
         let (mut left, mut right) = (behind(alone, LEFT), behind(right, RIGHT));
         let mut others = together.map(|together| behind(together, LEFT));
-        macro_rules! rows {
-            ($step:ident $vector:ident $($row:literal)*) => {$(
-                let factor = F32x4::load_splat_in_order(at(left, $step * LEFT + $row));
-                sums[$row] = factor.mul_add($vector, sums[$row]);
+        macro_rules! alone {
+            ($step:ident $vector:ident $($number:literal)*) => {$(
+                let factor = F32x4::load_splat_in_order(at(left, $step * LEFT + $number));
+                sums[$number] = factor.mul_add($vector, sums[$number]);
             )*};
         }
         macro_rules! step {
@@ -96,7 +96,7 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
                     Some(others) => at(others, STEP * LEFT),
                     None => at(left, STEP * LEFT + ALONE),
                 });
-                rows!(STEP vector 7 6 5 4 3 2 1 0);
+                alone!(STEP vector 7 6 5 4 3 2 1 0);
                 sums[8] = factors.lane::<0>().mul_add(vector, sums[8]);
                 sums[9] = factors.lane::<1>().mul_add(vector, sums[9]);
                 sums[10] = factors.lane::<2>().mul_add(vector, sums[10]);
