@@ -15,6 +15,8 @@ use crate::tensor::Tensor;
 
 /// How often the model runs to be described.
 const RUNS: usize = 3;
+/// Sums that do not wait for each other, while weights are read.
+const LANES: usize = 32;
 /// How long weights are read.
 const READING: Duration = Duration::from_millis(100);
 
@@ -38,8 +40,6 @@ pub fn measure(lab: &Lab<'_>, subject: &Subject) -> Result<Roofline> {
 /// How many bytes of as many a thread reads in a nanosecond, natively, again and again, as a model does its weights: from the
 /// caches as far as they fit.
 fn read(bytes: usize) -> f64 {
-    /// Sums that do not wait for each other.
-    const LANES: usize = 32;
     let numbers = vec![1.0_f32; (bytes / size_of::<f32>()).max(LANES)];
     let mut least = f64::INFINITY;
     let start = Instant::now();
@@ -48,15 +48,24 @@ fn read(bytes: usize) -> f64 {
         // So often that the clock does not count.
         let rounds = (1 << 22) / numbers.len() + 1;
         for _ in 0..rounds {
-            let mut sums = [0.0_f32; LANES];
-            for line in black_box(&numbers).as_chunks::<LANES>().0 {
-                for (sum, number) in sums.iter_mut().zip(line) {
-                    *sum += number;
-                }
-            }
-            black_box(sums);
+            black_box(sums(black_box(&numbers)));
         }
         least = least.min(began.elapsed().as_nanos() as f64 / rounds as f64);
     }
     (numbers.len() * size_of::<f32>()) as f64 / least
+}
+
+/// Sums in so many lanes, which do not wait for each other.
+#[inline(never)]
+fn sums(numbers: &[f32]) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    for line in numbers.as_chunks::<LANES>().0 {
+        // By place, as an iterator over both may be compiled in another unit, and the sums then lie in memory.
+        let mut lane = 0;
+        while lane < LANES {
+            sums[lane] += line[lane];
+            lane += 1;
+        }
+    }
+    sums
 }

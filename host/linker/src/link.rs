@@ -1,6 +1,8 @@
 //! A function and its model, made one component.
 
-use samara_artifact::{Inspection, Manifest, Signature};
+use std::borrow::Cow;
+
+use samara_artifact::{Inspection, Manifest, Signature, served};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 
@@ -21,13 +23,19 @@ pub fn link(function: &[u8], model: &[u8]) -> Result<Vec<u8>, LinkError> {
     if !exports.iter().any(|export| export == MODEL_INTERFACE) {
         return Err(LinkError::NoModel { interface: MODEL_INTERFACE, exports });
     }
-    if let (Some(wanted), Ok(manifest)) = (Signature::wanted_by(function)?, Manifest::read_from(model)) {
+    let wanted = Signature::wanted_by(function)?;
+    let Ok(manifest) = Manifest::read_from(model) else {
+        return compose(function, model).map_err(LinkError::Compose);
+    };
+    if let Some(wanted) = wanted {
         let found = Signature { inputs: manifest.inputs, outputs: manifest.outputs };
         if let Some(reason) = wanted.mismatch(&found) {
             return Err(LinkError::Mismatch { reason, wanted: Box::new(wanted), found: Box::new(found) });
         }
     }
-    compose(function, model).map_err(LinkError::Compose)
+    // The function answers HTTP, and each of its instances has one of the model.
+    let model = served(model).map_err(|error| LinkError::Compose(error.to_string()))?.map_or(model.into(), Cow::Owned);
+    compose(function, &model).map_err(LinkError::Compose)
 }
 
 /// Whether a component asks a model that is yet to be linked.

@@ -119,9 +119,13 @@ impl CodeKey {
     }
 }
 
+/// Counts the changes to what is compiled of a component.
+const COMPILED: u32 = 1;
+
 /// What two engines have in common that can use each other's code.
 fn compatibility(engine: &Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
+    COMPILED.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
 }

@@ -1,11 +1,12 @@
 //! A loaded model.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use samara_artifact::{Manifest, ManifestError};
+use samara_artifact::{Manifest, ManifestError, served};
 use samara_nn::Graph;
 use samara_nn::wit::provides;
 use samara_protocol::{InputTensor, ModelMetadata};
@@ -48,6 +49,19 @@ pub enum CodeOrigin {
 
 /// How the names of the interfaces begin by which a host runs models.
 const NN: &str = "wasi:nn/";
+
+/// What machine code is made of: of a component that Samara wrote, the model without its HTTP export.
+fn compiled(component: &[u8], is_own: bool) -> Cow<'_, [u8]> {
+    let served = if is_own { served(component) } else { Ok(None) };
+    match served {
+        Ok(Some(served)) => Cow::Owned(served),
+        Ok(None) => Cow::Borrowed(component),
+        Err(error) => {
+            tracing::debug!(%error, "a component is compiled as it is");
+            Cow::Borrowed(component)
+        }
+    }
+}
 
 impl Model {
     /// What is known of the component in the file at `path` without its being read or its machine code mapped: what the code
@@ -119,6 +133,7 @@ impl Model {
             return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache, directory)?, key));
         }
         let start = Instant::now();
+        let bytes = &*compiled(bytes, manifest.is_some());
         let about = manifest.map(|manifest| About { metadata: manifest.metadata(), manifest: Some(manifest) });
         let Some(cache) = cache else {
             let component = Component::new(engine, bytes).map_err(LoadError::Compile)?;

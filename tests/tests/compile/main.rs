@@ -10,6 +10,7 @@ mod operators;
 mod output;
 mod report;
 mod reproducible;
+mod served;
 mod shapes;
 mod weights;
 
