@@ -4,6 +4,7 @@
 //! evaluated at as many points, multiplied there, and the results are interpolated (S. Winograd, Arithmetic Complexity of
 //! Computations, 1980; for neural networks Lavin and Gray, <https://arxiv.org/abs/1509.09308>).
 
+use crate::activation::Bounds;
 use crate::vector::F32x4;
 
 /// Results that are made at a time.
@@ -25,9 +26,13 @@ pub struct Filtering {
 /// The factors, for so many products.
 pub struct Matrices<const PRODUCTS: usize> {
     /// For each product, those of the image's numbers.
-    pub of_image: [[f32; PRODUCTS]; PRODUCTS],
+    of_image: [[f32; PRODUCTS]; PRODUCTS],
+    /// Of those for a point and for its opposite, what is the same in both.
+    same: [[f32; PRODUCTS]; 3],
+    /// The rest, which is added for the point and subtracted for its opposite.
+    opposite: [[f32; PRODUCTS]; 3],
     /// For each result, those of the products.
-    pub of_products: [[f32; PRODUCTS]; RESULTS],
+    of_products: [[f32; PRODUCTS]; RESULTS],
 }
 
 impl Filtering {
@@ -77,7 +82,14 @@ impl Filtering {
     /// The factors of the image's numbers, of which there are as many as products, and of the products. None where there are not
     /// so many.
     pub fn matrices<const PRODUCTS: usize>(&self) -> Option<Matrices<PRODUCTS>> {
-        Some(Matrices { of_image: array(&self.of_image)?, of_products: array(&self.of_products)? })
+        let of_image: [[f32; PRODUCTS]; PRODUCTS] = array(&self.of_image)?;
+        let half = |pair: usize, sign: f32| {
+            let (one, other) = (of_image.get(1 + 2 * pair), of_image.get(2 + 2 * pair));
+            let of = |at: usize| Some(0.5 * (one?[at] + sign * other?[at]));
+            std::array::from_fn(|at| of(at).unwrap_or_default())
+        };
+        let [same, opposite] = [1.0, -1.0].map(|sign| std::array::from_fn(|pair| half(pair, sign)));
+        Some(Matrices { of_image, same, opposite, of_products: array(&self.of_products)? })
     }
 
     /// Products for four results.
@@ -92,35 +104,123 @@ fn array<const ROWS: usize, const COLUMNS: usize>(rows: &[Vec<f32>]) -> Option<[
     rows.try_into().ok()
 }
 
-/// Multiplies a matrix with a vector of vectors, `length` numbers at each of `from`, on top of `start`, which is given the first
-/// of four numbers; `take` gets these, how many of them count, and what came out for each row.
-///
-/// # Safety
-///
-/// There are as many numbers at each of `from`.
-#[inline(always)]
-pub unsafe fn multiply<const ROWS: usize, const COLUMNS: usize>(
-    matrix: &[[f32; COLUMNS]; ROWS],
-    from: [*const f32; COLUMNS],
-    length: usize,
-    start: impl Fn(usize) -> F32x4,
-    mut take: impl FnMut(usize, usize, [F32x4; ROWS]),
-) {
-    for first in (0..length).step_by(4) {
-        let count = (length - first).min(4);
+impl<const PRODUCTS: usize> Matrices<PRODUCTS> {
+    /// Of how many points the opposite is one too. Without a point that has none, polynomials with these as roots are even or odd, and
+    /// every other coefficient is 0.
+    const PAIRS: usize = (PRODUCTS - 2) / 2;
+    const STEP: usize = if PRODUCTS.is_multiple_of(2) { 2 } else { 1 };
+
+    /// What the image's numbers are at the points.
+    #[inline(always)]
+    fn at_points(&self, image: [F32x4; PRODUCTS]) -> [F32x4; PRODUCTS] {
+        let sum = |row: &[f32; PRODUCTS], first: usize| {
+            let mut sum = F32x4::ZERO;
+            for at in (first..PRODUCTS).step_by(Self::STEP) {
+                // SAFETY: it is a number.
+                sum = image[at].mul_add(unsafe { F32x4::load_splat(&row[at]) }, sum);
+            }
+            sum
+        };
+        let mut points = [F32x4::ZERO; PRODUCTS];
+        points[0] = sum(&self.of_image[0], 0);
+        for pair in 0..Self::PAIRS {
+            // Of both, the coefficients are the same or opposite.
+            let [even, odd] = [&self.same[pair], &self.opposite[pair]];
+            let [even, odd] = [sum(even, 0), sum(odd, Self::STEP - 1)];
+            points[1 + 2 * pair] = even + odd;
+            points[2 + 2 * pair] = even - odd;
+        }
+        for point in 1 + 2 * Self::PAIRS..PRODUCTS {
+            points[point] = sum(&self.of_image[point], Self::STEP - 1);
+        }
+        points
+    }
+
+    /// The results, of what the products are; the bias is added to each.
+    #[inline(always)]
+    fn results(&self, products: [F32x4; PRODUCTS], bias: F32x4) -> [F32x4; RESULTS] {
+        let pairs: [[F32x4; 2]; 3] = std::array::from_fn(|pair| match pair < Self::PAIRS {
+            true => {
+                let [one, other] = [products[1 + 2 * pair], products[2 + 2 * pair]];
+                [one + other, one - other]
+            }
+            false => [F32x4::ZERO; 2],
+        });
+        std::array::from_fn(|result| {
+            let factors = &self.of_products[result];
+            let mut sum = if result == 0 { bias + products[0] } else { bias };
+            for (pair, sums) in pairs.iter().enumerate().take(Self::PAIRS) {
+                // SAFETY: it is a number.
+                sum = sums[result % 2].mul_add(unsafe { F32x4::load_splat(&factors[1 + 2 * pair]) }, sum);
+            }
+            for point in 1 + 2 * Self::PAIRS..PRODUCTS - 1 {
+                // SAFETY: as above.
+                sum = products[point].mul_add(unsafe { F32x4::load_splat(&factors[point]) }, sum);
+            }
+            if result + 1 == RESULTS { sum + products[PRODUCTS - 1] } else { sum }
+        })
+    }
+
+    /// Evaluates `length` numbers of each of as many places of an image at the points.
+    ///
+    /// # Safety
+    ///
+    /// There are as many numbers at each of `from`, and there is room for as many at each of `to`.
+    pub unsafe fn evaluate(&self, from: [*const f32; PRODUCTS], length: usize, to: [*mut f32; PRODUCTS]) {
+        let whole = length / 4 * 4;
         // SAFETY: as the caller says.
-        let vectors = from.map(|from| unsafe { F32x4::load_some(from.wrapping_add(first), count) });
-        let start = start(first);
-        take(
-            first,
-            count,
-            std::array::from_fn(|row| {
-                matrix[row].iter().zip(vectors).fold(start, |sum, (factor, x)| {
-                    // SAFETY: it is a number.
-                    x.mul_add(unsafe { F32x4::load_splat(factor) }, sum)
-                })
-            }),
-        );
+        unsafe {
+            for first in (0..whole).step_by(4) {
+                let points = self.at_points(from.map(|from| F32x4::load(from.add(first))));
+                for (point, to) in points.into_iter().zip(to) {
+                    point.store(to.add(first));
+                }
+            }
+            if whole < length {
+                let some = length - whole;
+                let points = self.at_points(from.map(|from| F32x4::load_some(from.add(whole), some)));
+                for (point, to) in points.into_iter().zip(to) {
+                    point.store_some(to.add(whole), some);
+                }
+            }
+        }
+    }
+
+    /// Makes results of products, of `length` columns each, with a bias for each column and within bounds: as many as are wanted, one after
+    /// the other.
+    ///
+    /// # Safety
+    ///
+    /// There are as many numbers at each of `from` and at `bias`, and there is room for all results at `to`.
+    pub unsafe fn interpolate(
+        &self,
+        from: [*const f32; PRODUCTS],
+        length: usize,
+        bias: *const f32,
+        bounds: Bounds,
+        to: *mut f32,
+        wanted: usize,
+    ) {
+        let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
+        let whole = length / 4 * 4;
+        // SAFETY: as the caller says.
+        unsafe {
+            for first in (0..whole).step_by(4) {
+                let products = from.map(|from| F32x4::load(from.add(first)));
+                let results = self.results(products, F32x4::load(bias.add(first)));
+                for (index, result) in results.into_iter().enumerate().take(wanted) {
+                    result.at_least(low).at_most(high).store(to.add(index * length + first));
+                }
+            }
+            if whole < length {
+                let some = length - whole;
+                let products = from.map(|from| F32x4::load_some(from.add(whole), some));
+                let results = self.results(products, F32x4::load_some(bias.add(whole), some));
+                for (index, result) in results.into_iter().enumerate().take(wanted) {
+                    result.at_least(low).at_most(high).store_some(to.add(index * length + whole), some);
+                }
+            }
+        }
     }
 }
 
@@ -129,6 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::numbers::numbers;
 
     proptest! {
         #[test]
@@ -154,30 +255,56 @@ mod tests {
         }
 
         #[test]
-        fn a_matrix_is_multiplied_with_vectors_of_any_length(
-            factors in prop::array::uniform2(prop::array::uniform3(-2.0_f32..2.0)),
-            vectors in (1..12_usize).prop_flat_map(|length| {
-                prop::array::uniform3(prop::collection::vec(-1.0_f32..1.0, length))
-            })
+        fn vectors_of_any_length_are_filtered(
+            length in 1..12_usize, taps in 3..6_usize, wanted in 1..5_usize, seed in 0..1000_u32,
         ) {
-            let length = vectors[0].len();
-            let mut results = [vec![0.0; length], vec![0.0; length]];
-            let from = [0, 1, 2].map(|column| vectors[column].as_ptr());
-            // SAFETY: there are as many numbers in each, and as much room.
-            unsafe {
-                multiply(&factors, from, length, |_| F32x4::splat(0.5), |first, count, rows| {
-                    for (row, result) in rows.into_iter().zip(&mut results) {
-                        row.store_some(result[first..].as_mut_ptr(), count);
-                    }
-                });
-            }
-            for (result, factors) in results.iter().zip(factors) {
-                for (index, got) in result.iter().enumerate() {
-                    let expected: f32 = factors.iter().zip(&vectors).map(|(factor, vector)| factor * vector[index]).sum();
-                    prop_assert!((got - expected - 0.5).abs() < 1e-5, "{got} {expected}");
-                }
+            let filtering = Filtering::of(taps).expect("there are points enough");
+            match taps {
+                3 => vectors_are_filtered::<6>(&filtering, length, wanted, seed)?,
+                4 => vectors_are_filtered::<7>(&filtering, length, wanted, seed)?,
+                _ => vectors_are_filtered::<8>(&filtering, length, wanted, seed)?,
             }
         }
+    }
+
+    fn vectors_are_filtered<const PRODUCTS: usize>(
+        filtering: &Filtering,
+        length: usize,
+        wanted: usize,
+        seed: u32,
+    ) -> Result<(), TestCaseError> {
+        let matrices = filtering.matrices::<PRODUCTS>().expect("there are as many");
+        let image = numbers(seed, PRODUCTS * length);
+        let (filter, bias) = (numbers(seed + 1, PRODUCTS), numbers(seed + 2, length));
+        let filter = &filter[..PRODUCTS + 1 - RESULTS];
+        let mut points = vec![f32::NAN; PRODUCTS * length + 1];
+        let mut results = vec![f32::NAN; wanted * length + 1];
+        let bounds = Bounds { low: -0.75, high: 1.5 };
+        // SAFETY: there are as many numbers, and as much room.
+        unsafe {
+            let from = std::array::from_fn(|place| image[place * length..].as_ptr());
+            let to = points.as_mut_ptr();
+            matrices.evaluate(from, length, std::array::from_fn(|point| to.add(point * length)));
+            for (row, factors) in points.chunks_exact_mut(length).zip(&filtering.of_filter) {
+                let factor: f64 = factors.iter().zip(filter).map(|(factor, x)| factor * f64::from(*x)).sum();
+                row.iter_mut().for_each(|x| *x *= factor as f32);
+            }
+            let from = std::array::from_fn(|point| points[point * length..].as_ptr());
+            matrices.interpolate(from, length, bias.as_ptr(), bounds, results.as_mut_ptr(), wanted);
+        }
+        for result in 0..wanted {
+            for column in 0..length {
+                let taps = filter.iter().zip(image[result * length + column..].iter().step_by(length));
+                let expected: f32 = bias[column] + taps.map(|(factor, x)| factor * x).sum::<f32>();
+                let (got, expected) = (results[result * length + column], expected.clamp(bounds.low, bounds.high));
+                prop_assert!((got - expected).abs() < 1e-4, "{got} {expected}");
+            }
+        }
+        prop_assert!(
+            results[wanted * length].is_nan() && points[PRODUCTS * length].is_nan(),
+            "nothing else is written to"
+        );
+        Ok(())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
 use samara_kernels::rows::{PART, Target, Weights, parts};
-use samara_kernels::winograd::{Filtering, Matrices, RESULTS, multiply as matrix};
+use samara_kernels::winograd::{Filtering, RESULTS};
 use tract_core::internal::*;
 
 use crate::fused::{Bound, Fused};
@@ -136,8 +136,7 @@ impl Winograd {
         let (depth, columns) = (weights[0].depth(), weights[0].columns());
         let [height, width] = window.output;
         ensure!(window.kernel[0] * channels == depth, "{channels} channels where there are weights for others");
-        let Matrices { of_image, of_products } =
-            filtering.matrices::<PRODUCTS>().ok_or_else(|| format_err!("a filter of other products"))?;
+        let matrices = filtering.matrices::<PRODUCTS>().ok_or_else(|| format_err!("a filter of other products"))?;
         let rows = items * height * width;
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
         let bound = Bound::of(self.fused.as_ref(), &inputs[1..], rows, columns)?;
@@ -181,12 +180,19 @@ impl Winograd {
             for row in 0..needed(last - first) {
                 let y = (first * stride + row).wrapping_sub(before);
                 let image = |x: usize| {
-                    if y < window.input[0] && x < window.input[1] {
+                    if x < window.input[1] {
                         numbers[((item * window.input[0] + y) * window.input[1] + x) * channels..].as_ptr()
                     } else {
                         zeros.as_ptr()
                     }
                 };
+                if y >= window.input[0] {
+                    for point in 0..PRODUCTS {
+                        let at = point * evaluated_room + row * in_row * channels;
+                        evaluated[at..][..in_row * channels].fill(0.0);
+                    }
+                    continue;
+                }
                 for tile in 0..in_row {
                     let x = (tile * RESULTS).wrapping_sub(window.before[1]);
                     let from: [_; PRODUCTS] = std::array::from_fn(|at| image(x.wrapping_add(at)));
@@ -194,19 +200,7 @@ impl Winograd {
                     let to: [_; PRODUCTS] =
                         std::array::from_fn(|point| evaluated[point * evaluated_room + at..].as_mut_ptr());
                     // SAFETY: a place of the image has as many channels, and so has one of what is made of it.
-                    unsafe {
-                        matrix(
-                            &of_image,
-                            from,
-                            channels,
-                            |_| F32x4::ZERO,
-                            |first, count, rows| {
-                                for (row, to) in rows.into_iter().zip(to) {
-                                    row.store_some(to.add(first), count);
-                                }
-                            },
-                        );
-                    }
+                    unsafe { matrices.evaluate(from, channels, to) };
                 }
             }
             for (point, weights) in weights.iter().enumerate() {
@@ -230,7 +224,6 @@ impl Winograd {
             let first_row = item * height + first;
             let part = &mut to[first_row * width * columns..][..(last - first) * width * columns];
             let bounds = self.activation.bounds();
-            let (low, high) = (F32x4::splat(bounds.low), F32x4::splat(bounds.high));
             for (row, part) in part.chunks_exact_mut(width * columns).enumerate() {
                 for (tile, part) in part.chunks_mut(RESULTS * columns).enumerate() {
                     let at = (row * in_row + tile) * columns;
@@ -239,15 +232,7 @@ impl Winograd {
                     let wanted = part.len() / columns;
                     let to = part.as_mut_ptr();
                     // SAFETY: each product has as many columns, as have the bias and each result that is wanted.
-                    unsafe {
-                        let bias = |first: usize| F32x4::load_some(bias[first..].as_ptr(), (columns - first).min(4));
-                        matrix(&of_products, from, columns, bias, |first, count, results| {
-                            for (index, result) in results.into_iter().take(wanted).enumerate() {
-                                let result = result.at_least(low).at_most(high);
-                                result.store_some(to.add(index * columns + first), count);
-                            }
-                        });
-                    }
+                    unsafe { matrices.interpolate(from, columns, bias.as_ptr(), bounds, to, wanted) };
                 }
             }
             self.activation.finish(part);

@@ -105,6 +105,27 @@ impl Rewriter<'_> {
                 return Ok(true);
             }
         }
+        // What meets nothing but zeros is no part of the product.
+        let image = [1, 2].map(|axis| match geometry.input[axis] {
+            Some(at) => self.fact(input).ok()?.shape[order[at]].to_usize().ok(),
+            None => Some(1),
+        });
+        let within = match image {
+            [Some(height), Some(width)] if op.group == 1 => geometry.within([height, width]),
+            _ => None,
+        };
+        let (geometry, packed) = match within {
+            Some((within, first)) => {
+                let [rows, columns] = within.kernel;
+                let steps = (0..rows * columns).map(|step| [first[0] + step / columns, first[1] + step % columns]);
+                let kept = steps.flat_map(|[row, column]| {
+                    packed[(row * geometry.kernel[1] + column) * from * to..][..from * to].iter().copied()
+                });
+                let kept = kept.collect();
+                (within, kept)
+            }
+            None => (geometry, packed),
+        };
         if op.group == 1 && from == 1 && self.folded(node, &geometry, &order, &result, &packed, &summands)? {
             return Ok(true);
         }

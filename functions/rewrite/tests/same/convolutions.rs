@@ -100,6 +100,18 @@ proptest! {
         prop_assert!(!has(&names, "Conv") || has(&names, "Convolution"), "{names:?}");
     }
 
+    /// Of such windows, rows and columns meet nothing but padding.
+    #[test]
+    fn convolutions_of_small_images_are_the_same(mut case in cases(), image in prop::array::uniform2(1..4_usize)) {
+        case.image = image[..case.rank].to_vec();
+        let field = |axis: usize| (case.kernel[axis] - 1) * case.dilation[axis] + 1;
+        prop_assume!((0..case.rank).all(|axis| case.image[axis] + case.before[axis] + case.after[axis] >= field(axis)));
+        let mut builder = Builder::default();
+        let input = builder.tensor(&case.input());
+        let output = case.convolution(&mut builder, input);
+        check(builder.finish(&[output]), &[numbers(7, &case.input())]);
+    }
+
     #[test]
     fn what_follows_a_convolution_is_fused(case in cases()) {
         let mut builder = Builder::default();
