@@ -74,8 +74,8 @@ impl Geometry {
                 places.any(|at| at.checked_sub(padded.pad_before).is_some_and(|at| at < image[axis]))
             };
             let inside = (0..kernel).find(|at| is_inside(*at))?..=(0..kernel).rfind(|at| is_inside(*at))?;
-            let first = (*inside.start()).min(padded.pad_before / dilation);
-            let last = (kernel - 1 - inside.end()).min(padded.pad_after / dilation);
+            let first = (*inside.start()).min(padded.pad_before.checked_div(dilation)?);
+            let last = (kernel - 1 - inside.end()).min(padded.pad_after.checked_div(dilation)?);
             before.push(padded.pad_before - first * dilation);
             after.push(padded.pad_after - last * dilation);
             within.kernel[axis] -= first + last;

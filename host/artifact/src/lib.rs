@@ -15,6 +15,6 @@ mod tune;
 
 pub use inspection::{InspectError, Inspection, MemoryImage, Part, core_module};
 pub use manifest::{Cost, MANIFEST_SECTION, Manifest, ManifestError, NnGraph, Simd, Source};
-pub use served::{ServedError, served};
+pub use served::{MODEL_INTERFACE, ServedError, served};
 pub use signature::{FUNCTION_SECTION, Signature, SignatureError};
 pub use tune::Tune;

@@ -10,19 +10,36 @@ use wasm_encoder::{
     CodeSection, Component, CustomSection, Encode, EntityType, Function, FunctionSection, ImportSection, Instruction,
     Module, RawSection, Section,
 };
-use wasmparser::{Parser, Payload, TypeRef};
-use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, decode, embed_component_metadata};
+use wasmparser::{Parser, Payload, TypeRef, Validator};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, WorldId};
 
 use crate::inspection::{InspectError, core_module};
 
-/// The interface that the world exports.
-const MODEL_INTERFACE: &str = "samara:inference/model@0.1.0";
+/// The interface of a model: what a component exports, and what a function asks for.
+pub const MODEL_INTERFACE: &str = "samara:inference/model@0.1.0";
 
 /// The function of it that the core module exports.
 const MODEL_EXPORT: &str = "samara:inference/model@0.1.0#infer";
 
-/// How the names of the interfaces begin that a model computes with, where its host runs it.
-const COMPUTES: &str = "wasi:nn/";
+/// The packages that the world is made of.
+const WIT: [(&str, &str); 5] = [
+    ("io.wit", include_str!("../../../wit/deps/io/io.wit")),
+    ("clocks.wit", include_str!("../../../wit/deps/clocks/clocks.wit")),
+    ("http.wit", include_str!("../../../wit/deps/http/http.wit")),
+    ("wasi-nn.wit", include_str!("../../../wit/deps/nn/wasi-nn.wit")),
+    ("model.wit", include_str!("../../../wit/model.wit")),
+];
+
+/// What a host has of a model, and what the model has of its host where that runs it.
+const SERVED: &str = "package samara:host;
+world model {
+  include samara:inference/served@0.1.0;
+  import wasi:nn/tensor@0.2.0-rc-2024-10-28;
+  import wasi:nn/graph@0.2.0-rc-2024-10-28;
+  import wasi:nn/inference@0.2.0-rc-2024-10-28;
+  import wasi:nn/errors@0.2.0-rc-2024-10-28;
+}";
 
 /// Why there is no such component to be had.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +64,20 @@ impl From<InspectError> for ServedError {
     }
 }
 
-/// Makes a component that exports the model, and imports what that computes with, of one that `samara compile` wrote. Its code and its
-/// memory are the same, and so are the sections that Samara reads. None where it is not made of one core module that has a memory, or
-/// exports no model.
+/// Makes a component that exports the model, and imports what that computes with, of one that `samara compile` wrote. Its code
+/// and its memory are the same, and so are the sections that Samara reads. None where it is not made of one core module that
+/// has a memory, or exports no model.
 pub fn served(component: &[u8]) -> Result<Option<Vec<u8>>, ServedError> {
     let Some(sections) = sections(component)? else { return Ok(None) };
     let Some(module) = core_module(component, MODEL_EXPORT)? else { return Ok(None) };
-    // What is decoded and encoded is small: that copies a module several times.
+    let (resolve, world) = world().map_err(ServedError::of)?;
+    let provided = resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
+    // What is encoded is small: that copies a module several times.
     let outline = outline(module)?;
-    let decoded = decode(&with_module(component, module, &outline)?).map_err(ServedError::of)?;
-    let DecodedWasm::Component(mut resolve, world) = decoded else { return Ok(None) };
-    let (mut imports, mut exports) = {
-        let world = &mut resolve.worlds[world];
-        (std::mem::take(&mut world.imports), std::mem::take(&mut world.exports))
-    };
-    imports.retain(|key, _| resolve.name_world_key(key).starts_with(COMPUTES));
-    exports.retain(|key, _| resolve.name_world_key(key) == MODEL_INTERFACE);
-    if exports.is_empty() {
-        return Ok(None);
-    }
-    let provided = imports.keys().map(|key| resolve.name_world_key(key)).collect();
-    (resolve.worlds[world].imports, resolve.worlds[world].exports) = (imports, exports);
     let (Some(mut outline), Some(module)) = (cut(&outline, &provided)?, cut(module, &provided)?) else {
         return Ok(None);
     };
+    Validator::new().validate_all(&outline)?;
     embed_component_metadata(&mut outline, &resolve, world, StringEncoding::UTF8).map_err(ServedError::of)?;
     let encoded = ComponentEncoder::default().module(&outline).and_then(|mut encoder| encoder.encode());
     let encoded = encoded.map_err(ServedError::of)?;
@@ -83,12 +90,30 @@ pub fn served(component: &[u8]) -> Result<Option<Vec<u8>>, ServedError> {
     Ok(Some(served))
 }
 
-/// The sections that Samara reads; none where more than one core module has a memory, or one is deeper inside.
+/// The world, with what a model computes with; what a model does not import is left out of its component. The world is not taken
+/// from the component: decoding that is not made for what anybody may have written.
+fn world() -> anyhow::Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    for (name, text) in WIT {
+        resolve.push_str(name, text)?;
+    }
+    let package = resolve.push_str("served.wit", SERVED)?;
+    let world = resolve.select_world(&[package], None)?;
+    Ok((resolve, world))
+}
+
+/// The sections that Samara reads; none where no model is exported, more than one core module has a memory, or one is deeper
+/// inside.
 fn sections(component: &[u8]) -> Result<Option<Vec<CustomSection<'_>>>, wasmparser::BinaryReaderError> {
     let mut sections = vec![];
-    let (mut memories, mut depth) = (0, 0_u32);
+    let (mut memories, mut depth, mut is_model) = (0, 0_u32, false);
     for payload in Parser::new(0).parse_all(component) {
         match payload? {
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                for export in exports {
+                    is_model |= export?.name.name == MODEL_INTERFACE;
+                }
+            }
             Payload::ModuleSection { .. } if depth > 0 => return Ok(None),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -99,7 +124,7 @@ fn sections(component: &[u8]) -> Result<Option<Vec<CustomSection<'_>>>, wasmpars
             _ => {}
         }
     }
-    Ok((memories == 1).then_some(sections))
+    Ok((memories == 1 && is_model).then_some(sections))
 }
 
 /// A core module with the same imports, functions and exports, of which none does anything.
@@ -154,8 +179,8 @@ fn with_module(component: &[u8], place: &[u8], module: &[u8]) -> Result<Vec<u8>,
     Ok(with.finish())
 }
 
-/// A core module without the imports that are not provided: who calls one of them traps. None where one of these comes before one that
-/// is, as functions are numbered in that order, or where it is no function.
+/// A core module without the imports that are not provided: who calls one of them traps. None where one of these comes before
+/// one that is, as functions are numbered in that order, or where it is no function.
 fn cut(module: &[u8], provided: &HashSet<String>) -> Result<Option<Vec<u8>>, wasmparser::BinaryReaderError> {
     let mut cut = Module::new();
     // The types of the functions that trap.

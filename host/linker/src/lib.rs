@@ -12,4 +12,5 @@ mod link;
 
 pub use error::LinkError;
 pub use lift::lift;
-pub use link::{MODEL_INTERFACE, asks_model, link};
+pub use link::{asks_model, link};
+pub use samara_artifact::MODEL_INTERFACE;

@@ -2,14 +2,11 @@
 
 use std::borrow::Cow;
 
-use samara_artifact::{Inspection, Manifest, Signature, served};
+use samara_artifact::{Inspection, MODEL_INTERFACE, Manifest, Signature, served};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 
 use crate::LinkError;
-
-/// What links a function with a model.
-pub const MODEL_INTERFACE: &str = "samara:inference/model@0.1.0";
 
 /// Links a function with the model that it asks: two components, made one.
 ///

@@ -12,9 +12,6 @@ wasmtime::component::bindgen!({
 
 pub use exports::samara::inference::model as wit;
 
-/// The interface that a model component exports.
-pub const MODEL_INTERFACE: &str = "samara:inference/model@0.1.0";
-
 impl From<protocol::Datatype> for wit::Datatype {
     fn from(datatype: protocol::Datatype) -> Self {
         match datatype {

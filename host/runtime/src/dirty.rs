@@ -6,11 +6,12 @@
 
 use std::io;
 
+use samara_artifact::MODEL_INTERFACE;
 use samara_protocol::InputTensor;
 use serde::Serialize;
 use wasmtime::component::InstancePre;
 
-use crate::abi::{MODEL_INTERFACE, Served};
+use crate::abi::Served;
 use crate::config::MEMORY_BYTES;
 use crate::guest::{self, Guest};
 use crate::instance::{explain, parameters};

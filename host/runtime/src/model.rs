@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use samara_artifact::{Manifest, ManifestError, served};
+use samara_artifact::{MODEL_INTERFACE, Manifest, ManifestError, served};
 use samara_nn::Graph;
 use samara_nn::wit::provides;
 use samara_protocol::{InputTensor, ModelMetadata};
 use wasmtime::component::{Component, InstancePre};
 
-use crate::abi::{MODEL_INTERFACE, ServedIndices};
+use crate::abi::ServedIndices;
 use crate::cache::{About, CodeKey};
 use crate::graph::graph_of;
 use crate::guest::{self, Guest};

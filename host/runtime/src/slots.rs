@@ -16,11 +16,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use samara_artifact::MODEL_INTERFACE;
 use wasmtime::Store;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext};
 use wasmtime::component::{ComponentType, Instance, InstancePre, Lift, WasmList, WasmStr};
 
-use crate::abi::{MODEL_INTERFACE, wit};
+use crate::abi::wit;
 use crate::config::MEMORY_BYTES;
 use crate::guest::{self, Guest};
 use crate::{Cancellation, Shared, Watch};

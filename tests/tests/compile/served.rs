@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use samara_artifact::{Inspection, Manifest, served};
+use samara_artifact::{Inspection, Manifest, core_module, served};
 use samara_tests::models;
 use tempfile::tempdir;
 use wasmparser::Validator;
@@ -38,6 +38,32 @@ fn a_model_that_its_host_runs_keeps_what_it_asks_for() {
     assert_eq!(imports, wanted);
     assert_eq!(wanted.len(), 4);
     assert_eq!(exports, [MODEL]);
+}
+
+/// What somebody has changed, by accident or not, is refused, left as it is, or taken for what it then is.
+#[test]
+fn whatever_a_component_holds_nothing_worse_comes_of_it() {
+    let directory = tempdir().unwrap();
+    compile(directory.path(), &models::card("fashion-cnn").onnx(), &["--target", "nn"]).succeeds();
+    let whole = fs::read(directory.path().join("model.wasm")).unwrap();
+    let module = core_module(&whole, "samara:inference/model@0.1.0#infer").unwrap().unwrap();
+    let module = whole.element_offset(&module[0]).unwrap()..whole.element_offset(&module[0]).unwrap() + module.len();
+    // Types, imports and exports: before the code, and behind the module.
+    let places: Vec<usize> = (0..module.start + 4000).chain(module.end..whole.len()).collect();
+    let mut state = 12345_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut failed = 0;
+    for _ in 0..600 {
+        let mut changed = whole.clone();
+        for _ in 0..3 {
+            changed[places[random(places.len())]] = whole[places[random(places.len())]];
+        }
+        failed += usize::from(served(&changed).is_err());
+    }
+    assert!((1..600).contains(&failed), "{failed} of 600 are refused");
 }
 
 /// Of two parts with a memory each, neither is the whole model; and a core module is no component.
