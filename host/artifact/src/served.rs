@@ -4,6 +4,7 @@
 //! would have to provide each new instance with all that the other export imports: 27 functions, through two more core modules,
 //! which takes it about as long as all else that makes an instance.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use wasm_encoder::{
@@ -15,6 +16,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
 use crate::inspection::{InspectError, core_module};
+use crate::manifest::MANIFEST_SECTION;
 
 /// The interface of a model: what a component exports, and what a function asks for.
 pub const MODEL_INTERFACE: &str = "samara:inference/model@0.1.0";
@@ -65,29 +67,30 @@ impl From<InspectError> for ServedError {
 }
 
 /// Makes a component that exports the model, and imports what that computes with, of one that `samara compile` wrote. Its code
-/// and its memory are the same, and so are the sections that Samara reads. None where it is not made of one core module that
-/// has a memory, or exports no model.
-pub fn served(component: &[u8]) -> Result<Option<Vec<u8>>, ServedError> {
-    let Some(sections) = sections(component)? else { return Ok(None) };
-    let Some(module) = core_module(component, MODEL_EXPORT)? else { return Ok(None) };
+/// and its memory are the same, and so are the sections that Samara reads. Another component is given back as it is: one that has
+/// no manifest or exports no model, or is not made of one core module that has a memory.
+///
+/// Of the code of functions nothing is checked, as whoever compiles it does that.
+pub fn served(component: &[u8]) -> Result<Cow<'_, [u8]>, ServedError> {
+    let left = Ok(Cow::Borrowed(component));
+    let Some(sections) = sections(component)? else { return left };
+    let Some(module) = core_module(component, MODEL_EXPORT)? else { return left };
     let (resolve, world) = world().map_err(ServedError::of)?;
     let provided = resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
-    // What is encoded is small: that copies a module several times.
+    // What is checked and encoded is small: that copies a module several times.
     let outline = outline(module)?;
-    let (Some(mut outline), Some(module)) = (cut(&outline, &provided)?, cut(module, &provided)?) else {
-        return Ok(None);
-    };
-    Validator::new().validate_all(&outline)?;
+    Validator::new().validate_all(&with_module(component, module, &outline)?)?;
+    let (Some(mut outline), Some(module)) = (cut(&outline, &provided)?, cut(module, &provided)?) else { return left };
     embed_component_metadata(&mut outline, &resolve, world, StringEncoding::UTF8).map_err(ServedError::of)?;
     let encoded = ComponentEncoder::default().module(&outline).and_then(|mut encoder| encoder.encode());
     let encoded = encoded.map_err(ServedError::of)?;
-    let Some(outline) = core_module(&encoded, MODEL_EXPORT)? else { return Ok(None) };
+    let Some(outline) = core_module(&encoded, MODEL_EXPORT)? else { return left };
     let mut served = with_module(&encoded, outline, &module)?;
     for section in sections {
         served.push(section.id());
         section.encode(&mut served);
     }
-    Ok(Some(served))
+    Ok(Cow::Owned(served))
 }
 
 /// The world, with what a model computes with; what a model does not import is left out of its component. The world is not taken
@@ -102,8 +105,8 @@ fn world() -> anyhow::Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
-/// The sections that Samara reads; none where no model is exported, more than one core module has a memory, or one is deeper
-/// inside.
+/// The sections that Samara reads; none where there is no manifest, no model is exported, more than one core module has a
+/// memory, or one is deeper inside.
 fn sections(component: &[u8]) -> Result<Option<Vec<CustomSection<'_>>>, wasmparser::BinaryReaderError> {
     let mut sections = vec![];
     let (mut memories, mut depth, mut is_model) = (0, 0_u32, false);
@@ -124,22 +127,24 @@ fn sections(component: &[u8]) -> Result<Option<Vec<CustomSection<'_>>>, wasmpars
             _ => {}
         }
     }
-    Ok((memories == 1 && is_model).then_some(sections))
+    let has_manifest = sections.iter().any(|section| section.name == MANIFEST_SECTION);
+    Ok((memories == 1 && is_model && has_manifest).then_some(sections))
 }
 
 /// A core module with the same imports, functions and exports, of which none does anything.
 fn outline(module: &[u8]) -> Result<Vec<u8>, wasmparser::BinaryReaderError> {
     let mut outline = Module::new();
+    let mut bodies = CodeSection::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload? {
-            Payload::CodeSectionStart { count, .. } => {
-                let mut code = CodeSection::new();
-                for _ in 0..count {
-                    code.function(&trap());
-                }
-                outline.section(&code);
+            Payload::CodeSectionStart { .. }
+            | Payload::DataSection(_)
+            | Payload::DataCountSection { .. }
+            | Payload::CustomSection(_) => {}
+            // As many as there are, whatever the section says.
+            Payload::CodeSectionEntry(_) => {
+                bodies.function(&trap());
             }
-            Payload::DataSection(_) | Payload::DataCountSection { .. } | Payload::CustomSection(_) => {}
             payload => {
                 if let Some((id, contents)) = payload.as_section() {
                     outline.section(&RawSection { id, data: module.get(contents).unwrap_or_default() });
@@ -147,6 +152,8 @@ fn outline(module: &[u8]) -> Result<Vec<u8>, wasmparser::BinaryReaderError> {
             }
         }
     }
+    // Behind it, a module has its data, which are left out, and what is of no account here.
+    outline.section(&bodies);
     Ok(outline.finish())
 }
 

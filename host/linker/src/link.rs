@@ -20,18 +20,14 @@ pub fn link(function: &[u8], model: &[u8]) -> Result<Vec<u8>, LinkError> {
     if !exports.iter().any(|export| export == MODEL_INTERFACE) {
         return Err(LinkError::NoModel { interface: MODEL_INTERFACE, exports });
     }
-    let wanted = Signature::wanted_by(function)?;
-    let Ok(manifest) = Manifest::read_from(model) else {
-        return compose(function, model).map_err(LinkError::Compose);
-    };
-    if let Some(wanted) = wanted {
+    if let (Some(wanted), Ok(manifest)) = (Signature::wanted_by(function)?, Manifest::read_from(model)) {
         let found = Signature { inputs: manifest.inputs, outputs: manifest.outputs };
         if let Some(reason) = wanted.mismatch(&found) {
             return Err(LinkError::Mismatch { reason, wanted: Box::new(wanted), found: Box::new(found) });
         }
     }
     // The function answers HTTP, and each of its instances has one of the model.
-    let model = served(model).map_err(|error| LinkError::Compose(error.to_string()))?.map_or(model.into(), Cow::Owned);
+    let model = served(model).unwrap_or(Cow::Borrowed(model));
     compose(function, &model).map_err(LinkError::Compose)
 }
 

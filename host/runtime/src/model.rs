@@ -50,19 +50,6 @@ pub enum CodeOrigin {
 /// How the names of the interfaces begin by which a host runs models.
 const NN: &str = "wasi:nn/";
 
-/// What machine code is made of: of a component that Samara wrote, the model without its HTTP export.
-fn compiled(component: &[u8], is_own: bool) -> Cow<'_, [u8]> {
-    let served = if is_own { served(component) } else { Ok(None) };
-    match served {
-        Ok(Some(served)) => Cow::Owned(served),
-        Ok(None) => Cow::Borrowed(component),
-        Err(error) => {
-            tracing::debug!(%error, "a component is compiled as it is");
-            Cow::Borrowed(component)
-        }
-    }
-}
-
 impl Model {
     /// What is known of the component in the file at `path` without its being read or its machine code mapped: what the code
     /// cache has noted of both.
@@ -133,7 +120,11 @@ impl Model {
             return Ok((Model::new(runtime, &component, Some(about), CodeOrigin::Cache, directory)?, key));
         }
         let start = Instant::now();
-        let bytes = &*compiled(bytes, manifest.is_some());
+        let served = served(bytes).unwrap_or_else(|error| {
+            tracing::debug!(%error, "a component is compiled as it is");
+            Cow::Borrowed(bytes)
+        });
+        let bytes = &*served;
         let about = manifest.map(|manifest| About { metadata: manifest.metadata(), manifest: Some(manifest) });
         let Some(cache) = cache else {
             let component = Component::new(engine, bytes).map_err(LoadError::Compile)?;
