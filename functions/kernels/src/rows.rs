@@ -33,6 +33,13 @@ const GROUP_BYTES: usize = 256 << 10;
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
 const RESULTS_BYTES: usize = 256 << 10;
 
+/// More bytes of weights than these do not stay in the second cache from some rows to the next: each time, they come from memory or
+/// the third, which the arithmetic does not hide.
+const LARGE_BYTES: usize = 512 << 10;
+
+/// Bytes of strips, and of results, that are done at a time with such weights, so that these are read less often.
+const MANY_BYTES: usize = 800 << 10;
+
 /// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
 pub struct Weights {
     depth: usize,
@@ -141,8 +148,10 @@ impl Weights {
 
     /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: whole strips.
     pub fn rows_at_a_time(&self) -> usize {
-        let strips = STRIPS_BYTES / (self.depth * size_of::<f32>());
-        let results = RESULTS_BYTES / (self.columns.max(1) * size_of::<f32>());
+        let is_large = size_of_val(&*self.blocks) > LARGE_BYTES;
+        let [strips, results] = if is_large { [MANY_BYTES; 2] } else { [STRIPS_BYTES, RESULTS_BYTES] };
+        let strips = strips / (self.depth * size_of::<f32>());
+        let results = results / (self.columns.max(1) * size_of::<f32>());
         let rows = strips.min(results);
         match tall(rows, self.depth) {
             0 => (rows / PART).max(1) * PART,

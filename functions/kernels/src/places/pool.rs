@@ -6,6 +6,61 @@ use crate::vector::F32x4;
 /// Numbers of a window that are read side by side.
 const READ: usize = 16;
 
+/// Channels of the most common windows that are read side by side, which the image has a multiple of.
+const CHANNELS: usize = 16;
+
+/// Windows that are all inside of an image.
+struct Whole {
+    /// The first number of the first.
+    from: *const f32,
+    /// From a step to the one beside it, in numbers.
+    beside: usize,
+    /// From a step to the one below it.
+    below: usize,
+    /// From one window to the next.
+    apart: usize,
+    channels: usize,
+    start: f32,
+}
+
+impl Whole {
+    /// Writes what becomes of so many of them, of `SIZE` by `SIZE` steps. By itself, as Cranelift spills in what has more to do than
+    /// this.
+    ///
+    /// # Safety
+    ///
+    /// They are inside of the image, whose channels are a multiple of those that are read side by side; there is room at `to`.
+    #[inline(never)]
+    unsafe fn row<const SIZE: usize>(
+        &self,
+        places: usize,
+        mut to: *mut f32,
+        combine: &impl Fn(F32x4, F32x4) -> F32x4,
+        finish: impl Fn(F32x4) -> F32x4,
+    ) {
+        let Whole { from: mut first, beside, below, start, .. } = *self;
+        for _ in 0..places {
+            let mut from = first;
+            let mut remaining = self.channels;
+            while remaining > 0 {
+                for channel in (0..CHANNELS).step_by(4) {
+                    let mut result = F32x4::splat(start);
+                    for step in 0..SIZE * SIZE {
+                        let step = from.wrapping_add(step / SIZE * below + step % SIZE * beside + channel);
+                        // SAFETY: as the caller says.
+                        result = combine(result, unsafe { F32x4::load(step) });
+                    }
+                    // SAFETY: as the caller says.
+                    unsafe { finish(result).store(to.add(channel)) };
+                }
+                (from, to) = (from.wrapping_add(CHANNELS), to.wrapping_add(CHANNELS));
+                remaining -= CHANNELS;
+            }
+            first = first.wrapping_add(self.apart);
+        }
+    }
+}
+
 /// Writes a row of a pool: for each place and channel, `combine` of all that is inside of the window, from `start` on,
 /// and `finish` of that and of the number of steps inside.
 ///
@@ -25,15 +80,29 @@ unsafe fn pool<F: Fn(F32x4) -> F32x4>(
     finish: impl Fn(usize) -> F,
 ) {
     let vertical = window.inside(0, row);
-    let interior = window.interior(1);
-    let (width, steps) = (window.input[1], window.kernel[0] * window.kernel[1]);
+    let width = window.input[1];
+    let below = window.dilation[0] * width * channels;
+    let beside = window.dilation[1] * channels;
     let y = (row * window.stride[0] + vertical.first * window.dilation[0]).wrapping_sub(window.before[0]);
-    // Where the steps are, from the window's first one that is inside.
-    let offset = |index: usize, columns: usize| {
-        (index / columns * window.dilation[0] * width + index % columns * window.dilation[1]) * channels
-    };
-    let four: [usize; 4] = std::array::from_fn(|index| offset(index, window.kernel[1]));
-    for place in 0..window.output[1] {
+    let from = |x: usize| image.wrapping_add(y.wrapping_mul(width).wrapping_add(x).wrapping_mul(channels));
+    // The most common windows, where all of them is inside.
+    let is_whole = vertical == Inside { first: 0, end: window.kernel[0] } && channels.is_multiple_of(CHANNELS);
+    let interior = window.interior(1);
+    let common = if is_whole && matches!(window.kernel, [2, 2] | [3, 3]) { interior.clone() } else { 0..0 };
+    if !common.is_empty() {
+        let from = from(common.start * window.stride[1] - window.before[1]);
+        let whole = Whole { from, beside, below, apart: window.stride[1] * channels, channels, start };
+        let to = to.wrapping_add(common.start * channels);
+        // SAFETY: the steps are inside of the image.
+        unsafe {
+            if window.kernel[0] == 2 {
+                whole.row::<2>(common.len(), to, &combine, finish(4));
+            } else {
+                whole.row::<3>(common.len(), to, &combine, finish(9));
+            }
+        }
+    }
+    for place in (0..common.start).chain(common.end..window.output[1]) {
         let horizontal = if interior.contains(&place) {
             Inside { first: 0, end: window.kernel[1] }
         } else {
@@ -43,27 +112,18 @@ unsafe fn pool<F: Fn(F32x4) -> F32x4>(
         let inside = (vertical.end - vertical.first) * columns;
         let finish = finish(inside);
         let x = (place * window.stride[1] + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
+        let from = from(x);
         // SAFETY: the steps are inside of the image.
         unsafe {
             let to = to.add(place * channels);
-            let from = image.wrapping_add(y.wrapping_mul(width).wrapping_add(x).wrapping_mul(channels));
             let whole = channels / 4 * 4;
-            // The most common window, where all of it is inside.
-            if steps == 4 && inside == steps && channels == whole {
-                for first in (0..whole).step_by(4) {
-                    let load = |step: usize| F32x4::load(from.add(four[step] + first));
-                    let result = combine(combine(F32x4::splat(start), load(0)), load(1));
-                    finish(combine(combine(result, load(2)), load(3))).store(to.add(first));
-                }
-                continue;
-            }
             let mut done = 0;
             loop {
                 // The next steps, as far as they are read at once.
                 let mut at = [image; READ];
                 let count = (inside - done).min(READ);
-                for (index, at) in at[..count].iter_mut().enumerate() {
-                    *at = from.add(offset(done + index, columns));
+                for (index, at) in (done..).zip(&mut at[..count]) {
+                    *at = from.add(index / columns * below + index % columns * beside);
                 }
                 let is_last = done + count == inside;
                 for first in (0..whole).step_by(4) {

@@ -7,8 +7,9 @@ use crate::numbers::numbers;
 
 /// Windows of any size, that may go beyond the image on all sides, and be all outside of it.
 fn windows() -> impl Strategy<Value = Window> {
-    let sizes =
-        (prop::array::uniform2(1..6_usize), prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
+    let square = (1..6_usize).prop_map(|size| [size; 2]);
+    let kernels = prop_oneof![2 => prop::array::uniform2(1..6_usize), 1 => square];
+    let sizes = (kernels, prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
     let image =
         (prop::array::uniform2(1..20_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..20_usize));
     (sizes, image).prop_filter_map(
@@ -118,20 +119,27 @@ proptest! {
     }
 
     #[test]
-    fn pools_take_what_is_inside(window in windows(), channels in 1..10_usize, seed in 0..1000_u32) {
+    fn pools_take_what_is_inside(
+        window in windows(),
+        channels in prop_oneof![1..10_usize, Just(16), Just(32)],
+        seed in 0..1000_u32,
+    ) {
         let image = numbers(seed, window.input[0] * window.input[1] * channels);
+        let mut some_nan = image.clone();
+        some_nan.iter_mut().step_by(3).for_each(|number| *number = f32::NAN);
         for row in 0..window.output[0] {
             let mut largest_of = vec![f32::NAN; window.output[1] * channels];
             let mut means = largest_of.clone();
             // SAFETY: the image and the rows are as large as the window says.
             unsafe {
-                largest(&window, row, channels, image.as_ptr(), largest_of.as_mut_ptr());
+                largest(&window, row, channels, some_nan.as_ptr(), largest_of.as_mut_ptr());
                 sum(&window, row, channels, image.as_ptr(), means.as_mut_ptr(), |inside| 1.0 / inside as f32);
             }
             for index in 0..means.len() {
                 let (place, channel) = (index / channels, index % channels);
                 let numbers = inside(&window, channels, &image, [row, place], channel);
-                let expected = numbers.iter().map(|(_, x)| *x).fold(f64::NEG_INFINITY, f64::max);
+                let of_nan = inside(&window, channels, &some_nan, [row, place], channel);
+                let expected = of_nan.iter().map(|(_, x)| *x).fold(f64::NEG_INFINITY, f64::max);
                 prop_assert_eq!(f64::from(largest_of[index]), expected);
                 let mean = numbers.iter().map(|(_, x)| x).sum::<f64>() / numbers.len() as f64;
                 prop_assert!(numbers.is_empty() || (f64::from(means[index]) - mean).abs() < 1e-6, "{} {mean}", means[index]);
