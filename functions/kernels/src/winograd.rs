@@ -130,7 +130,7 @@ impl<const PRODUCTS: usize> Matrices<PRODUCTS> {
             points[1 + 2 * pair] = even + odd;
             points[2 + 2 * pair] = even - odd;
         }
-        // By their indices: of what skips some, LLVM makes a loop, for which all of them are in memory.
+        #[expect(clippy::needless_range_loop, reason = "LLVM makes a loop of what skips some, with all of them in memory")]
         for point in 1 + 2 * Self::PAIRS..PRODUCTS {
             points[point] = sum(&self.of_image[point], Self::STEP - 1);
         }

@@ -2,6 +2,7 @@
 //!
 //! Tensors between them lie as suits them: channels last, without axes of size 1. Crate samara-rewrite puts them into graphs.
 
+pub mod attention;
 pub mod batch;
 pub mod cell;
 pub mod chain;

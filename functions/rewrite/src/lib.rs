@@ -3,6 +3,7 @@
 //! tract loads a graph and simplifies it; [`rewrite`] then replaces what there are operators for, and leaves the rest to tract. It
 //! runs when a model is compiled and never when one is asked, so this crate is compiled to be small, and the operators to be fast.
 
+mod attention;
 mod chain;
 mod expression;
 mod pattern;

@@ -25,6 +25,7 @@ use tract_core::ops::nn::{self, Reduce, Reducer};
 use tract_core::ops::scan::Scan;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
 
+use crate::attention::attention;
 use crate::chain::chain;
 use crate::expression::{Deed, Expression, Read, Root, RootKind, STEPS, Term};
 use crate::pattern::{Pattern, Patterns};
@@ -81,6 +82,7 @@ pub fn rewrite(mut source: TypedModel) -> TractResult<TypedModel> {
     let outputs = source.outputs.iter().map(|output| rewriter.natural(*output)).collect::<TractResult<Vec<_>>>()?;
     rewriter.target.inputs = inputs;
     rewriter.target.select_output_outlets(&outputs)?;
+    attention(&mut rewriter.target)?;
     chain(&mut rewriter.target)?;
     Ok(rewriter.target)
 }

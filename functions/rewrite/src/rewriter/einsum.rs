@@ -63,7 +63,7 @@ impl Rewriter<'_> {
             depth.iter().map(|(axis, _)| Ok(self.fact(input)?.shape[*axis].clone())).collect::<TractResult<_>>()?;
         let steps: Option<Vec<usize>> = steps.iter().map(|size| size.to_usize().ok()).collect();
         let Some(steps) = steps else { return Ok(false) };
-        if count == 0 || steps.contains(&0) || depth.is_empty() {
+        if count == 0 || steps.contains(&0) {
             return Ok(false);
         }
         // The rows' axes come first, in whichever order.
