@@ -22,6 +22,7 @@ mod load;
 mod machine;
 mod measurements;
 mod node;
+mod pace;
 mod peers;
 mod process;
 mod report;

@@ -28,6 +28,7 @@ use self::report::{Cell, ModelReport, PeerInfo, Report, Times};
 use self::turns::Entry;
 use crate::contention::Contention;
 use crate::machine::Machine;
+use crate::pace::Pace;
 use crate::samara::Samara;
 use crate::statistics::show;
 use crate::tensor::largest_error;
@@ -42,15 +43,17 @@ pub fn run(samara: &Samara, names: &[String]) -> Result<()> {
     let cards = choose(names)?;
     let lab = Lab::open(samara)?;
     let (start, contention, machine) = (Instant::now(), Contention::begin(), Machine::look(samara)?);
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut pace) = (BTreeMap::new(), Pace::default());
     let mut models = Vec::new();
     for (index, card) in cards.iter().enumerate() {
         eprintln!("[{}/{}] {}", index + 1, cards.len(), card.build.name);
-        models.push(measure(&lab, card, &mut versions)?);
+        pace.begin(&card.build.name);
+        models.push(measure(&lab, card, &mut versions, &mut pace)?);
     }
     let growth = if names.is_empty() {
         eprintln!("how cost grows");
-        growth::measure(&lab)
+        pace.begin("how cost grows");
+        growth::measure(&lab, &mut pace)
     } else {
         Vec::new()
     };
@@ -63,7 +66,8 @@ pub fn run(samara: &Samara, names: &[String]) -> Result<()> {
     });
     let seconds = start.elapsed().as_secs_f64();
     let peers = peers.collect();
-    let mut report = Report { machine, seconds, others: contention.share(), peers, models, growth, bars: Vec::new() };
+    let (others, lags) = (contention.share(), pace.lags());
+    let mut report = Report { machine, seconds, others, lags, peers, models, growth, bars: Vec::new() };
     report.bars = bars::check(&report);
     files::write_json(&report, &samara.target().join("bench-peers.json"))?;
     print!("{}", markdown::document(&report));
@@ -81,7 +85,12 @@ fn choose(names: &[String]) -> Result<Vec<Card>> {
 }
 
 /// A model on all peers, by turns.
-fn measure(lab: &Lab<'_>, card: &Card, versions: &mut BTreeMap<&'static str, String>) -> Result<ModelReport> {
+fn measure(
+    lab: &Lab<'_>,
+    card: &Card,
+    versions: &mut BTreeMap<&'static str, String>,
+    pace: &mut Pace,
+) -> Result<ModelReport> {
     let subject = Subject::of(card.first()?);
     let mut cells = BTreeMap::new();
     let (mut ids, mut errors, mut entries) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,7 +111,7 @@ fn measure(lab: &Lab<'_>, card: &Card, versions: &mut BTreeMap<&'static str, Str
             }
         }
     }
-    turns::measure(&mut entries);
+    turns::measure(&mut entries, pace);
     for ((id, error), entry) in ids.into_iter().zip(errors).zip(entries) {
         cells.insert(id.to_owned(), cell(entry, error));
     }

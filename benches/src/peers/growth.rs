@@ -11,6 +11,7 @@ use super::child::python;
 use super::peer::{Lab, Subject};
 use super::report::{Growth, GrowthPoint};
 use super::turns::{self, Entry};
+use crate::pace::Pace;
 use crate::tensor::{Tensor, largest_error};
 use crate::zoo::{Build, Card};
 
@@ -26,10 +27,10 @@ const TOKEN_COUNTS: [u64; 6] = [16, 32, 64, 128, 256, 512];
 const PEERS: [&str; 2] = [FRESH, ONNXRUNTIME_NATIVE];
 
 /// Both.
-pub fn measure(lab: &Lab<'_>) -> Vec<Growth> {
+pub fn measure(lab: &Lab<'_>, pace: &mut Pace) -> Vec<Growth> {
     [
-        (format!("{BATCHES}, items of a batch, compiled for any batch"), "items", "item", batches(lab)),
-        (format!("{TOKENS}, tokens of a text, compiled for as many"), "tokens", "GFLOP", tokens(lab)),
+        (format!("{BATCHES}, items of a batch, compiled for any batch"), "items", "item", batches(lab, pace)),
+        (format!("{TOKENS}, tokens of a text, compiled for as many"), "tokens", "GFLOP", tokens(lab, pace)),
     ]
     .map(|(what, unit, per, points)| {
         let (points, failed) = match points {
@@ -41,7 +42,7 @@ pub fn measure(lab: &Lab<'_>) -> Vec<Growth> {
     .into()
 }
 
-fn batches(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
+fn batches(lab: &Lab<'_>, pace: &mut Pace) -> Result<Vec<GrowthPoint>> {
     let card = Card::read(BATCHES)?;
     let vector = card.first()?;
     let build = Build { name: format!("{BATCHES}-any-batch"), inputs: Vec::new(), ..card.build.clone() };
@@ -51,10 +52,10 @@ fn batches(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
         inputs: repeat(&vector.inputs, size),
         expected: repeat(&vector.expected, size),
     };
-    measure_points(lab, &BATCH_SIZES.map(|size| (size, size as f64, subject(size))))
+    measure_points(lab, &BATCH_SIZES.map(|size| (size, size as f64, subject(size))), pace)
 }
 
-fn tokens(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
+fn tokens(lab: &Lab<'_>, pace: &mut Pace) -> Result<Vec<GrowthPoint>> {
     let card = Card::read(TOKENS)?;
     let vector = card.first()?;
     let mut points = Vec::new();
@@ -74,7 +75,7 @@ fn tokens(lab: &Lab<'_>) -> Result<Vec<GrowthPoint>> {
         subject.expected = (reference.start)(lab, &subject)?.outputs()?;
         points.push((count, minilm_gflop(count), subject));
     }
-    measure_points(lab, &points)
+    measure_points(lab, &points, pace)
 }
 
 /// The floating-point operations of MiniLM's matrix products, two for each multiplication and addition, in billions: in each
@@ -100,7 +101,7 @@ fn with_tokens(lab: &Lab<'_>, card: &Card, name: &str, count: u64) -> Result<Pat
 }
 
 /// All sizes on both peers, by turns.
-fn measure_points(lab: &Lab<'_>, points: &[(u64, f64, Subject)]) -> Result<Vec<GrowthPoint>> {
+fn measure_points(lab: &Lab<'_>, points: &[(u64, f64, Subject)], pace: &mut Pace) -> Result<Vec<GrowthPoint>> {
     let mut entries = Vec::new();
     let mut errors = Vec::new();
     for (size, _, subject) in points {
@@ -111,7 +112,7 @@ fn measure_points(lab: &Lab<'_>, points: &[(u64, f64, Subject)]) -> Result<Vec<G
             entries.push(Entry::new(peer));
         }
     }
-    turns::measure(&mut entries);
+    turns::measure(&mut entries, pace);
     let mut results = entries.into_iter().zip(errors).map(|(entry, error)| cell(entry, error));
     Ok(points
         .iter()

@@ -61,16 +61,21 @@ pub fn excerpt(report: &Report) -> String {
     )
 }
 
-/// On what it was measured, and how much of that others used.
+/// On what it was measured, how much of that others used, and how evenly it computed.
 fn circumstances(report: &Report) -> String {
-    let others = match report.others {
-        Some(share) => {
-            let again = if share >= DISTURBED { ": **measure again**" } else { "" };
-            format!("\nOther processes used {:.0} % of the cores meanwhile{again}.\n", share * 100.0)
-        }
-        None => String::new(),
-    };
-    format!("{}.\n{others}", report.machine.to_markdown())
+    let again = |share: f64| if share >= DISTURBED { ": **measure again**" } else { "" };
+    let others = report.others.map_or_else(String::new, |share| {
+        format!("\nOther processes used {:.0} % of the cores meanwhile{}.", share * 100.0, again(share))
+    });
+    let most = report.lags.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+    let lag = most.map_or_else(String::new, |(name, lag)| {
+        format!(
+            "\nWhat else ran on the hardware cost {:.0} % at the most (in the median, of the same work, beside {name}){}.",
+            lag * 100.0,
+            again(*lag)
+        )
+    });
+    format!("{}.\n{others}{lag}\n", report.machine.to_markdown())
 }
 
 /// Peers by models.

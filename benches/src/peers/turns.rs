@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::peer::Peer;
+use crate::pace::Pace;
 use crate::statistics::median;
 
 /// How long each peer runs in one turn.
@@ -95,11 +96,12 @@ impl Entry {
     }
 }
 
-/// Measures all of them: so many turns, or as many as begin within half a minute.
-pub fn measure(entries: &mut [Entry]) {
+/// Measures all of them: so many turns, or as many as begin within half a minute. Before each of them, the machine's pace is taken.
+pub fn measure(entries: &mut [Entry], pace: &mut Pace) {
     entries.iter_mut().for_each(Entry::warm_up);
     let start = Instant::now();
     for turn in (0..TURNS).take_while(|_| start.elapsed() < PATIENCE) {
+        pace.take();
         // Nobody always comes after the same one.
         let first = turn as usize % entries.len().max(1);
         let (before, after) = entries.split_at_mut(first);
@@ -136,7 +138,7 @@ mod tests {
     fn slow_peers_have_their_runs_and_failures_stop_nobody() {
         let entries = [Duration::from_secs(5), Duration::ZERO, Duration::from_millis(10)];
         let mut entries = entries.map(|time| Entry::new(Box::new(Says(time))));
-        measure(&mut entries);
+        measure(&mut entries, &mut Pace::default());
         let [slow, failing, fast] = entries.map(Entry::times);
         assert!(slow.expect("times").len() >= MIN_RUNS as usize);
         assert_eq!(failing.expect_err("a reason").to_string(), "it cannot");
