@@ -130,7 +130,10 @@ impl<const PRODUCTS: usize> Matrices<PRODUCTS> {
             points[1 + 2 * pair] = even + odd;
             points[2 + 2 * pair] = even - odd;
         }
-        #[expect(clippy::needless_range_loop, reason = "LLVM makes a loop of what skips some, with all of them in memory")]
+        #[expect(
+            clippy::needless_range_loop,
+            reason = "LLVM makes a loop of what skips some, with all of them in memory"
+        )]
         for point in 1 + 2 * Self::PAIRS..PRODUCTS {
             points[point] = sum(&self.of_image[point], Self::STEP - 1);
         }
