@@ -67,7 +67,7 @@ fn circumstances(report: &Report) -> String {
     let others = report.others.map_or_else(String::new, |share| {
         format!("\nOther processes used {:.0} % of the cores meanwhile{}.", share * 100.0, again(share))
     });
-    let most = report.lags.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+    let most = report.lags.iter().max_by(|one, other| one.1.total_cmp(other.1));
     let lag = most.map_or_else(String::new, |(name, lag)| {
         format!(
             "\nWhat else ran on the hardware cost {:.0} % at the most (in the median, of the same work, beside {name}){}.",

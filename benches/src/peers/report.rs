@@ -19,7 +19,7 @@ pub struct Report {
     pub others: Option<f64>,
     /// By how much the same work took longer in the median than when it took least, for each that was measured: 0.1 is a tenth.
     #[serde(default)]
-    pub lags: Vec<(String, f64)>,
+    pub lags: BTreeMap<String, f64>,
     /// Who is compared, in the order of the tables.
     pub peers: Vec<PeerInfo>,
     /// The models, in the order of the tables.

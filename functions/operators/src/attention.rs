@@ -70,10 +70,10 @@ impl EvalOp for Attention {
         let depth = left.shape()[self.scores.depth[0]];
         let matrices: usize = batch.iter().product();
         let bound = Bound::of(self.fused.as_ref(), others, matrices * rows, columns)?;
-        if depth == 0 || columns == 0 || shape.iter().product::<usize>() == 0 {
-            ensure!(depth > 0 || columns == 0, "scores of no numbers");
+        if columns == 0 || shape.iter().product::<usize>() == 0 {
             return Ok(tvec!(Tensor::zero::<f32>(&shape)?.into_tvalue()));
         }
+        ensure!(depth > 0, "scores are sums of no numbers: {:?} by {:?}", left.shape(), right.shape());
         // SAFETY: each row of each product is written to below.
         let mut output = unsafe { Tensor::uninitialized::<f32>(&shape)? };
         let [of_left, of_result] = [left.shape(), &shape].map(strides);
@@ -87,7 +87,8 @@ impl EvalOp for Attention {
         // Not zeros: what is read of both has been written before.
         let room = right.weights.room_for(at_once).max(values.weights.room_for(at_once));
         let mut strips = Box::<[F32x4]>::new_uninit_slice(room);
-        let mut band = Tensor::zero::<f32>(&[at_once * columns])?;
+        // SAFETY: each row is written to below, before it is read.
+        let mut band = unsafe { Tensor::uninitialized::<f32>(&[at_once * columns])? };
         let mut band = band.try_as_plain_ram_mut()?;
         let band = band.as_slice_mut::<f32>()?;
         for matrix in 0..matrices {

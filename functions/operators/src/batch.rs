@@ -1,4 +1,4 @@
-//! Products of matrices that both come with the request, several of them: attention.
+//! Products of matrices that both come with the request, several of them.
 
 use std::mem::MaybeUninit;
 

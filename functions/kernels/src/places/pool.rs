@@ -6,8 +6,8 @@ use crate::vector::F32x4;
 /// Numbers of a window that are read side by side.
 const READ: usize = 16;
 
-/// Channels of the most common windows that are read side by side, which the image has a multiple of.
-const CHANNELS: usize = 16;
+/// Vectors of the most common windows that are read side by side, where the image's channels are a multiple of so many.
+const SIDE_BY_SIDE: usize = 4;
 
 /// Windows that are all inside of an image.
 struct Whole {
@@ -24,14 +24,14 @@ struct Whole {
 }
 
 impl Whole {
-    /// Writes what becomes of so many of them, of `SIZE` by `SIZE` steps. By itself, as Cranelift spills in what has more to do than
-    /// this.
+    /// Writes what becomes of so many of them, of `SIZE` by `SIZE` steps, so many vectors side by side. By itself, as Cranelift spills
+    /// in what has more to do than this.
     ///
     /// # Safety
     ///
-    /// They are inside of the image, whose channels are a multiple of those that are read side by side; there is room at `to`.
+    /// They are inside of the image, whose channels are a multiple of those vectors' numbers; there is room at `to`.
     #[inline(never)]
-    unsafe fn row<const SIZE: usize>(
+    unsafe fn row<const SIZE: usize, const VECTORS: usize>(
         &self,
         places: usize,
         mut to: *mut f32,
@@ -43,7 +43,7 @@ impl Whole {
             let mut from = first;
             let mut remaining = self.channels;
             while remaining > 0 {
-                for channel in (0..CHANNELS).step_by(4) {
+                for channel in (0..4 * VECTORS).step_by(4) {
                     let mut result = F32x4::splat(start);
                     for step in 0..SIZE * SIZE {
                         let step = from.wrapping_add(step / SIZE * below + step % SIZE * beside + channel);
@@ -53,8 +53,8 @@ impl Whole {
                     // SAFETY: as the caller says.
                     unsafe { finish(result).store(to.add(channel)) };
                 }
-                (from, to) = (from.wrapping_add(CHANNELS), to.wrapping_add(CHANNELS));
-                remaining -= CHANNELS;
+                (from, to) = (from.wrapping_add(4 * VECTORS), to.wrapping_add(4 * VECTORS));
+                remaining -= 4 * VECTORS;
             }
             first = first.wrapping_add(self.apart);
         }
@@ -86,7 +86,7 @@ unsafe fn pool<F: Fn(F32x4) -> F32x4>(
     let y = (row * window.stride[0] + vertical.first * window.dilation[0]).wrapping_sub(window.before[0]);
     let from = |x: usize| image.wrapping_add(y.wrapping_mul(width).wrapping_add(x).wrapping_mul(channels));
     // The most common windows, where all of them is inside.
-    let is_whole = vertical == Inside { first: 0, end: window.kernel[0] } && channels.is_multiple_of(CHANNELS);
+    let is_whole = vertical == Inside { first: 0, end: window.kernel[0] } && channels.is_multiple_of(4);
     let interior = window.interior(1);
     let common = if is_whole && matches!(window.kernel, [2, 2] | [3, 3]) { interior.clone() } else { 0..0 };
     if !common.is_empty() {
@@ -95,10 +95,11 @@ unsafe fn pool<F: Fn(F32x4) -> F32x4>(
         let to = to.wrapping_add(common.start * channels);
         // SAFETY: the steps are inside of the image.
         unsafe {
-            if window.kernel[0] == 2 {
-                whole.row::<2>(common.len(), to, &combine, finish(4));
-            } else {
-                whole.row::<3>(common.len(), to, &combine, finish(9));
+            match (window.kernel[0], channels.is_multiple_of(4 * SIDE_BY_SIDE)) {
+                (2, true) => whole.row::<2, SIDE_BY_SIDE>(common.len(), to, &combine, finish(4)),
+                (2, false) => whole.row::<2, 1>(common.len(), to, &combine, finish(4)),
+                (_, true) => whole.row::<3, SIDE_BY_SIDE>(common.len(), to, &combine, finish(9)),
+                (_, false) => whole.row::<3, 1>(common.len(), to, &combine, finish(9)),
             }
         }
     }
