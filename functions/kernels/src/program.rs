@@ -6,6 +6,10 @@ use crate::activation::Gate;
 use crate::functions;
 use crate::vector::F32x4;
 
+mod spread;
+
+pub use spread::{Rows, Source, Spread};
+
 /// Vectors of a block.
 const BLOCK: usize = 64;
 
@@ -127,45 +131,6 @@ impl std::fmt::Debug for Program {
     }
 }
 
-/// Which numbers of a tensor belong to a row and a column of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Spread {
-    /// Each its own.
-    Full,
-    /// One for each column.
-    Columns,
-    /// One for each row.
-    Rows,
-    /// The same for all.
-    One,
-}
-
-impl Spread {
-    /// How many numbers there are for a result of so many rows and columns.
-    pub fn count(self, rows: usize, columns: usize) -> usize {
-        match self {
-            Spread::Full => rows * columns,
-            Spread::Columns => columns,
-            Spread::Rows => rows,
-            Spread::One => 1,
-        }
-    }
-
-    /// Whether it matters which row or column a number is in.
-    pub fn is_by_axis(self) -> bool {
-        matches!(self, Spread::Columns | Spread::Rows)
-    }
-}
-
-/// A tensor that a program reads.
-#[derive(Clone, Copy)]
-pub struct Source {
-    /// The first number.
-    pub from: *const f32,
-    /// Where which is used.
-    pub spread: Spread,
-}
-
 /// A vector for each vector of a block, or the same for all.
 #[derive(Clone, Copy)]
 struct Reader {
@@ -212,16 +177,17 @@ impl Program {
     ///
     /// Each source has as many numbers as its spread needs, no source that an instruction names is missing, and there is
     /// room for all results at `to`.
-    pub unsafe fn run(&self, rows: usize, columns: usize, sources: &[Source], to: *mut f32) {
+    pub unsafe fn run(&self, rows: usize, columns: usize, sources: &[Source<'_>], to: *mut f32) {
         let count = rows * columns;
-        let spread = |spread: Spread| sources.iter().any(|source| source.spread == spread);
-        // A segment ends where a row does, unless no source minds.
-        let segment = if spread(Spread::Rows) || spread(Spread::Columns) { columns } else { count };
-        let mut room = Room::of(&self.instructions, segment, sources.len());
+        let by_axis = sources.iter().any(|source| source.spread().is_by_axis());
+        let mut room = Room::of(&self.instructions, count, sources.len());
         let mut first = 0;
         while first < count {
+            // A segment ends where a row does, unless no source minds.
+            let row = if by_axis { first / columns } else { 0 };
+            let alike = sources.iter().map(|source| source.rows_alike(row)).min().unwrap_or(usize::MAX);
+            let length = alike.saturating_mul(columns).min(count - first);
             let mut at = 0;
-            let (row, length) = (first / columns, segment);
             while at < length {
                 let numbers = (length - at).min(4 * room.block);
                 // Behind the last whole vector, a copy of what is left is long enough for one.
@@ -230,7 +196,7 @@ impl Program {
                 unsafe { self.block(&mut room, sources, row, at, first + at, numbers, to) };
                 at += numbers;
             }
-            first += length.max(1);
+            first += length;
         }
     }
 
@@ -238,7 +204,7 @@ impl Program {
     unsafe fn block(
         &self,
         room: &mut Room,
-        sources: &[Source],
+        sources: &[Source<'_>],
         row: usize,
         column: usize,
         at: usize,
@@ -263,17 +229,16 @@ impl Program {
                         Reader { from: tail, step: 0 }
                     }
                     Operand::Source(index) => {
-                        let Source { from, spread } = sources[index];
+                        let source = &sources[index];
                         let tail = tails.add(index);
-                        let from = match spread {
-                            Spread::Full => from.add(at),
-                            Spread::Columns => from.add(column),
-                            Spread::Rows | Spread::One => {
-                                let row = if spread == Spread::Rows { row } else { 0 };
-                                tail.write(F32x4::splat(*from.add(row)));
-                                return Reader { from: tail, step: 0 };
-                            }
+                        let from = match source.spread() {
+                            Spread::FULL => source.at(0, at),
+                            _ => source.at(row, column),
                         };
+                        if !source.spread().columns {
+                            tail.write(F32x4::splat(*from));
+                            return Reader { from: tail, step: 0 };
+                        }
                         if numbers >= 4 {
                             return Reader { from: from.cast(), step: 1 };
                         }

@@ -16,15 +16,15 @@ pub struct Fused {
 /// Arithmetic, if there is any, with the tensors that it reads.
 pub struct Bound<'a> {
     program: Option<&'a Program>,
-    sources: TVec<(&'a [f32], Spread)>,
+    sources: TVec<Source<'a>>,
     columns: usize,
 }
 
-/// The numbers of an input, as many as its spread needs for a result of `rows` by `columns` numbers.
-pub fn spread_over(input: &Tensor, spread: Spread, rows: usize, columns: usize) -> TractResult<&[f32]> {
-    let wanted = spread.count(rows, columns);
-    ensure!(input.len() == wanted, "{} numbers where {wanted} are wanted", input.len());
-    input.try_as_plain_ram()?.as_slice::<f32>()
+/// The numbers of an input, spread over a result of `rows` by `columns` numbers.
+pub fn source(input: &Tensor, spread: Spread, rows: usize, columns: usize) -> TractResult<Source<'_>> {
+    let numbers = input.try_as_plain_ram()?.as_slice::<f32>()?;
+    let source = Source::of(numbers, spread, rows, columns);
+    source.with_context(|| format!("{} numbers do not fit {rows} rows of {columns}: {spread:?}", numbers.len()))
 }
 
 impl<'a> Bound<'a> {
@@ -32,8 +32,7 @@ impl<'a> Bound<'a> {
     pub fn of(fused: Option<&'a Fused>, inputs: &'a [TValue], rows: usize, columns: usize) -> TractResult<Bound<'a>> {
         let spreads = fused.map_or(&[][..], |fused| &fused.spreads);
         ensure!(inputs.len() == spreads.len(), "{} tensors for {} sources", inputs.len(), spreads.len());
-        let sources = spreads.iter().zip(inputs);
-        let sources = sources.map(|(&spread, input)| Ok((spread_over(input, spread, rows, columns)?, spread)));
+        let sources = spreads.iter().zip(inputs).map(|(spread, input)| source(input, *spread, rows, columns));
         Ok(Bound { program: fused.map(|fused| &fused.program), sources: sources.collect::<TractResult<_>>()?, columns })
     }
 
@@ -42,16 +41,8 @@ impl<'a> Bound<'a> {
         let columns = self.columns;
         let Some(program) = self.program.filter(|_| columns > 0) else { return };
         let (rows, to) = (result.len() / columns, result.as_mut_ptr());
-        let own = Source { from: to.cast_const(), spread: Spread::Full };
-        let others = self.sources.iter().map(|&(numbers, spread)| {
-            let skipped = match spread {
-                Spread::Full => first * columns,
-                Spread::Rows => first,
-                Spread::Columns | Spread::One => 0,
-            };
-            Source { from: numbers[skipped..].as_ptr(), spread }
-        });
-        let all: TVec<Source> = std::iter::once(own).chain(others).collect();
+        let others = self.sources.iter().map(|source| source.from_row(first));
+        let all: TVec<Source<'_>> = std::iter::once(Source::result(to, columns)).chain(others).collect();
         // SAFETY: the sources have been held against the result, and the program names no others.
         unsafe { program.run(rows, columns, &all, to) };
     }

@@ -4,7 +4,7 @@ use samara_kernels::program::{Program, Source, Spread};
 use samara_kernels::quantized::{Quantization, dequantize, quantize};
 use tract_core::internal::*;
 
-use crate::fused::spread_over;
+use crate::fused::source;
 use crate::quantized::{bytes, datum_type, room};
 
 /// Numbers that go through the program at a time where bytes come or go: as floats they stay in the first cache.
@@ -27,10 +27,10 @@ pub struct Map {
 
 impl Eq for Map {}
 
-/// A source, and what comes of it where it has a number for each of the result.
+/// A source of a part of the result.
 enum Part<'a> {
-    /// These floats, or some of them.
-    Floats(&'a [f32]),
+    /// Floats, of which it takes some.
+    Floats(Source<'a>),
     /// Floats of these bytes, which are made at a place of the room that there is for them.
     Bytes(&'a [u8], Quantization, usize),
 }
@@ -41,16 +41,16 @@ impl Map {
         let count = rows * columns;
         // Parts are of whole rows, unless no source minds.
         let by_axis = self.spreads.iter().any(|spread| spread.is_by_axis());
-        let row = if by_axis { columns } else { 1 };
-        let at_once = (PART / row.max(1)).max(1) * row;
+        let (rows, columns) = if by_axis { (rows, columns) } else { (count, 1) };
+        let at_once = (PART / columns.max(1)).max(1) * columns;
         let mut used = 0;
-        let mut parts: TVec<(Part<'_>, Spread)> = tvec!();
+        let mut parts: TVec<Part<'_>> = tvec!();
         for (index, (input, &spread)) in inputs.iter().zip(&self.spreads).enumerate() {
             let part = match self.bytes.get(index).copied().flatten() {
                 Some(quantization) => {
                     let (bytes, kind) = bytes(input)?;
                     ensure!(
-                        bytes.len() == count && kind == quantization.kind && spread == Spread::Full,
+                        bytes.len() == count && kind == quantization.kind && spread == Spread::FULL,
                         "{} bytes of {kind:?} where {count} of {:?} are wanted",
                         bytes.len(),
                         quantization.kind
@@ -58,9 +58,9 @@ impl Map {
                     used += at_once;
                     Part::Bytes(bytes, quantization, used - at_once)
                 }
-                None => Part::Floats(spread_over(input, spread, rows, columns)?),
+                None => Part::Floats(source(input, spread, rows, columns)?),
             };
-            parts.push((part, spread));
+            parts.push(part);
         }
         let mut floats = vec![0.0; used + at_once];
         let (floats, result) = floats.split_at_mut(used);
@@ -72,28 +72,22 @@ impl Map {
         let mut plain = output.try_as_plain_ram_mut()?;
         for first in (0..count).step_by(at_once.max(1)) {
             let some = at_once.min(count - first);
-            for (part, _) in &parts {
+            for part in &parts {
                 if let Part::Bytes(bytes, quantization, place) = part {
                     dequantize(*quantization, &bytes[first..first + some], &mut floats[*place..place + some]);
                 }
             }
-            let sources = parts.iter().map(|(part, spread)| {
-                let from = match (part, spread) {
-                    (Part::Bytes(_, _, place), _) => floats[*place..].as_ptr(),
-                    (Part::Floats(numbers), Spread::Full) => numbers[first..].as_ptr(),
-                    (Part::Floats(numbers), Spread::Rows) => numbers[first / columns..].as_ptr(),
-                    (Part::Floats(numbers), Spread::Columns | Spread::One) => numbers.as_ptr(),
-                };
-                Source { from, spread: *spread }
+            let sources = parts.iter().map(|part| match part {
+                Part::Bytes(_, _, place) => Source::result(floats[*place..].as_ptr(), columns),
+                Part::Floats(source) => source.from_row(first / columns),
             });
-            let sources: TVec<Source> = sources.collect();
-            let (rows, columns) = if by_axis { (some / columns, columns) } else { (1, some) };
+            let sources: TVec<Source<'_>> = sources.collect();
             let to = match self.quantization {
                 Some(_) => result.as_mut_ptr(),
                 None => plain.as_slice_mut::<f32>()?[first..].as_mut_ptr(),
             };
             // SAFETY: the sources have been held against the result, and the program names no others.
-            unsafe { self.program.run(rows, columns, &sources, to) };
+            unsafe { self.program.run(some / columns, columns, &sources, to) };
             if let Some(quantization) = self.quantization {
                 quantize(quantization, &result[..some], &mut plain.as_bytes_mut()[first..first + some]);
             }
@@ -119,7 +113,7 @@ impl EvalOp for Map {
 
     fn eval(&self, _: &EvalContext, mut inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         ensure!(inputs.len() == self.spreads.len(), "{} tensors for {} sources", inputs.len(), self.spreads.len());
-        let full = self.spreads.iter().position(|spread| *spread == Spread::Full);
+        let full = self.spreads.iter().position(|spread| *spread == Spread::FULL);
         let shape: TVec<usize> = match full {
             Some(full) => inputs[full].shape().into(),
             None => self.shape.iter().map(|size| Ok(size.to_usize()?)).collect::<TractResult<_>>()?,
@@ -130,7 +124,7 @@ impl EvalOp for Map {
             return Ok(tvec!(self.of_bytes(&inputs, &shape, [rows, columns])?.into_tvalue()));
         }
         for (input, spread) in inputs.iter().zip(&self.spreads) {
-            spread_over(input, *spread, rows, columns)?;
+            source(input, *spread, rows, columns)?;
         }
         // The result takes the place of an input that nobody else has.
         let (mut output, own) = match full {
@@ -144,12 +138,7 @@ impl EvalOp for Map {
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?.as_mut_ptr();
         let sources = inputs.iter().zip(&self.spreads).enumerate().map(|(index, (input, &spread))| {
-            let from = if own == Some(index) {
-                to.cast_const()
-            } else {
-                input.try_as_plain_ram()?.as_slice::<f32>()?.as_ptr()
-            };
-            Ok(Source { from, spread })
+            if own == Some(index) { Ok(Source::result(to, columns)) } else { source(input, spread, rows, columns) }
         });
         let sources = sources.collect::<TractResult<TVec<_>>>()?;
         // SAFETY: the sources have been held against the result, and the program names no others.

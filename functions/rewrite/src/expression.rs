@@ -116,7 +116,7 @@ pub struct Expression {
 impl Expression {
     /// What `read` gives, as it is.
     pub fn leaf(order: Order, shape: TVec<TDim>, read: Read) -> Expression {
-        Expression { order, shape, root: None, reads: vec![(read, Spread::Full)], steps: vec![], value: Term::Read(0) }
+        Expression { order, shape, root: None, reads: vec![(read, Spread::FULL)], steps: vec![], value: Term::Read(0) }
     }
 
     /// What a root gives, as it is.
@@ -351,7 +351,7 @@ impl Root {
         let plain = self.activation == Activation::NONE;
         let numbers = |term: Term| match term {
             Term::Read(index) => match &reads[index] {
-                (Read::Numbers(numbers), Spread::Columns) => Some(Arc::clone(numbers)),
+                (Read::Numbers(numbers), Spread::COLUMNS) => Some(Arc::clone(numbers)),
                 _ => None,
             },
             _ => None,

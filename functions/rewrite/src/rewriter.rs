@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use samara_kernels::activation::{Activation, Gate};
-use samara_kernels::program::{Binary, Spread, Unary};
+use samara_kernels::program::{Binary, Rows, Spread, Unary};
 use samara_kernels::quantized::Quantization;
 use samara_operators::cell::LstmCell;
 use samara_operators::fused::Fused;
@@ -250,7 +250,7 @@ impl<'a> Rewriter<'a> {
                 let (own_inputs, shape) = (root.inputs(), expression.shape);
                 let own = self.helper("root", root.operator(&shape, None, None), &own_inputs)?;
                 inputs.insert(0, own);
-                spreads.insert(0, Spread::Full);
+                spreads.insert(0, Spread::FULL);
                 bytes.insert(0, None);
                 Box::new(Map { program, spreads, bytes, shape, quantization: None })
             }
@@ -260,7 +260,7 @@ impl<'a> Rewriter<'a> {
             }
             (None, Some(program)) => Box::new(Map { program, spreads, bytes, shape: expression.shape, quantization }),
             (None, None) => match expression.reads.first() {
-                Some((Read::Outlet(outlet), Spread::Full)) => return Ok(*outlet),
+                Some((Read::Outlet(outlet), Spread::FULL)) => return Ok(*outlet),
                 _ => bail!("{name}: an expression of nothing"),
             },
         };

@@ -5,6 +5,7 @@ mod check;
 mod declared;
 mod quantized;
 mod shape;
+mod sizes;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ impl OnnxFile {
         let directory = self.path.parent().and_then(Path::to_str);
         let mut framework = tract_onnx::onnx();
         quantized::register(&mut framework);
-        let proto = quantized::dequantized(&self.proto)?;
+        let proto = sizes::in_64_bits(quantized::dequantized(&self.proto)?);
         let mut parsed =
             framework.parse(&proto, directory).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
         if let Some(name) = parsed.unresolved_inputs.first() {

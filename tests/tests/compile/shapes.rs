@@ -32,10 +32,11 @@ fn an_unsupported_operator_is_not_put_down_to_dimensions() {
 fn shapes_that_do_not_fit_are_refused() {
     let directory = tempdir().unwrap();
     let path = onnx::duo().write(directory.path(), "model.onnx");
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 5] = [
         (&["--input", "c=1,2"], &["--input c", "no such input", "a, b"]),
         (&["--input", "a=1,2,3"], &["--input a", "3 dimensions", "2"]),
         (&["--input", "a=1,5"], &["--input a", "dimension 1 is 2", "not 5"]),
+        (&["--input", "a=rows,columns"], &["--input a", "dimension 1 is 2", "columns"]),
         // The batch of one is not that of the other.
         (&["--input", "a=4,2", "--input", "b=5,2"], &[]),
     ];
@@ -86,6 +87,39 @@ fn names_that_the_file_gives_to_what_nodes_make_are_no_obstacle() {
             compile(directory.path(), &path, &["--json", "--name", "named", "--input", given]).succeeds().json();
         assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [expected, 3]}]));
     }
+}
+
+/// As exporters from Paddle and TensorFlow write shapes.
+#[test]
+fn sizes_that_are_computed_in_32_bits_may_be_dynamic() {
+    let directory = tempdir().unwrap();
+    let ints = |graph: Graph, name: &str, value: i32| graph.integers(name, &[1], &[value]);
+    let cast = |graph: Graph, from: &str, to: &str, element: Type| {
+        graph.node("Cast", &[from], &[to]).attribute_of_one("to", i64::from(element as i32))
+    };
+    let mut graph = Graph::new().input("x", Type::Float, &[Named("N"), Size(6), Named("W")]);
+    for (name, value) in [("zero", 0), ("one", 1), ("two", 2), ("three", 3)] {
+        graph = ints(graph, name, value);
+    }
+    graph = cast(graph.node("Shape", &["x"], &["shape"]), "shape", "narrow", Type::Int32)
+        .declared("narrow", Type::Int32, &[Size(3)])
+        .node("Slice", &["narrow", "zero", "one"], &["items"])
+        .node("Slice", &["narrow", "two", "three"], &["width"])
+        .node("Slice", &["narrow", "one", "three"], &["rest"])
+        .node("Mul", &["width", "three"], &["wider"])
+        .node("Concat", &["items", "two", "wider"], &["wanted"])
+        .attribute_of_one("axis", 0);
+    graph = cast(graph, "wanted", "wide", Type::Int64).node("Reshape", &["x", "wide"], &["y"]);
+    // They have other uses, as they were.
+    graph = cast(graph.node("Abs", &["items"], &["same"]), "same", "count", Type::Float);
+    let path = graph
+        .node("Mul", &["y", "count"], &["scaled"])
+        .output("scaled", Type::Float, &[Unknown, Unknown, Unknown])
+        .output("rest", Type::Int32, &[Size(2)])
+        .write(directory.path(), "model.onnx");
+    let options = ["--json", "--name", "sizes", "--input", "x=N,6,W"];
+    let report = compile(directory.path(), &path, &options).succeeds().json();
+    assert_eq!(report["outputs"][0]["shape"], json!([-1, 2, -1]));
 }
 
 #[test]

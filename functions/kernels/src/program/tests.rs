@@ -52,44 +52,59 @@ fn instruction(operation: Operation, slot: usize) -> Instruction {
     Instruction { operation, slot }
 }
 
-/// What a program gives for a matrix: the sources are the matrix, a number for each column, one for each row, and one.
-fn run(program: Vec<Instruction>, rows: usize, columns: usize, sources: [&[f32]; 4]) -> Vec<f32> {
-    let spreads = [Spread::Full, Spread::Columns, Spread::Rows, Spread::One];
-    let sources =
-        std::array::from_fn::<_, 4, _>(|index| Source { from: sources[index].as_ptr(), spread: spreads[index] });
-    let used = program.iter().any(|instruction| match instruction.operation {
-        Operation::Binary(_, left, right) => [left, right].iter().any(|of| matches!(of, Operand::Source(1..))),
-        _ => false,
-    });
+/// What a program gives for a result of so many rows and columns, of which it makes those from `split` on by themselves.
+fn run(program: Vec<Instruction>, [rows, columns]: [usize; 2], split: usize, sources: &[(&[f32], Spread)]) -> Vec<f32> {
+    let sources = sources.iter().map(|&(numbers, spread)| Source::of(numbers, spread, rows, columns));
+    let sources = sources.collect::<Option<Vec<_>>>().expect("there are as many numbers");
+    let rest: Vec<_> = sources.iter().map(|source| source.from_row(split)).collect();
     let mut to = vec![f32::NAN; rows * columns];
     let program = Program::new(program).expect("it is a program");
-    // SAFETY: there are as many numbers, and as much room.
-    unsafe { program.run(rows, columns, &sources[..if used { 4 } else { 1 }], to.as_mut_ptr()) };
+    // SAFETY: the sources are for as many rows and columns, and there is as much room.
+    unsafe {
+        program.run(split, columns, &sources, to.as_mut_ptr());
+        program.run(rows - split, columns, &rest, to[split * columns..].as_mut_ptr());
+    }
     to
 }
 
 proptest! {
     #[test]
     fn operations_are_done_on_each_number(
-        (rows, columns, numbers) in (1..5_usize, 1..600_usize).prop_flat_map(|(rows, columns)| {
-            (Just(rows), Just(columns), prop::collection::vec(-3.0_f32..3.0, rows * columns))
+        ([groups, size], columns, split, numbers) in ([1..4_usize, 1..4_usize], 1..600_usize).prop_flat_map(|([groups, size], columns)| {
+            let rows = groups * size;
+            (Just([groups, size]), Just(columns), 0..=rows, prop::collection::vec(-3.0_f32..3.0, rows * columns))
         }),
         number in -2.0_f32..2.0,
     ) {
-        let (of_columns, of_rows, one) = (&numbers[..columns], &numbers[..rows], &[number][..]);
-        let sources = [&*numbers, of_columns, of_rows, one];
+        let rows = groups * size;
+        let matrix = (&*numbers, Spread::FULL);
         let x = Operand::Source(0);
         for operation in UNARY {
-            let got = run(vec![instruction(Operation::Unary(operation, x), 0)], rows, columns, sources);
+            let got = run(vec![instruction(Operation::Unary(operation, x), 0)], [rows, columns], split, &[matrix]);
             for (x, got) in numbers.iter().zip(got) {
                 prop_assert!(near(got, unary_plain(operation, *x)), "{operation:?} of {x}: {got}");
             }
         }
-        for operation in BINARY {
-            for (source, other) in [(0, x), (1, Operand::Source(1)), (2, Operand::Source(2)), (3, Operand::Source(3)), (4, Operand::Number(number))] {
-                let got = run(vec![instruction(Operation::Binary(operation, x, other), 0)], rows, columns, sources);
+        let ways = [(Rows::Each, rows), (Rows::Groups, groups), (Rows::Again, size), (Rows::One, 1)];
+        for (operation, by_column) in BINARY.into_iter().flat_map(|operation| [(operation, false), (operation, true)]) {
+            let program = |other| vec![instruction(Operation::Binary(operation, x, other), 0)];
+            let one = run(program(Operand::Number(number)), [rows, columns], split, &[matrix]);
+            for (x, got) in numbers.iter().zip(one) {
+                prop_assert!(near(got, binary_plain(operation, *x, number)), "{operation:?} of {x} and {number}: {got}");
+            }
+            for (way, count) in ways {
+                let width = if by_column { columns } else { 1 };
+                let other = (&numbers[..count * width], Spread { rows: way, columns: by_column });
+                let got = run(program(Operand::Source(1)), [rows, columns], split, &[matrix, other]);
                 for (index, (x, got)) in numbers.iter().zip(got).enumerate() {
-                    let y = [*x, of_columns[index % columns], of_rows[index / columns], number, number][source];
+                    let (row, column) = (index / columns, index % columns);
+                    let row = match way {
+                        Rows::Each => row,
+                        Rows::Groups => row / size,
+                        Rows::Again => row % size,
+                        Rows::One => 0,
+                    };
+                    let y = other.0[row * width + column % width];
                     prop_assert!(near(got, binary_plain(operation, *x, y)), "{operation:?} of {x} and {y}: {got}");
                 }
             }
@@ -101,7 +116,7 @@ proptest! {
             instruction(Operation::Clamp(Operand::Slot(1), -0.25, 4.0), 3),
             instruction(Operation::Binary(Binary::Sub, Operand::Slot(3), x), 3),
         ];
-        for (x, got) in numbers.iter().zip(run(instructions, rows, columns, sources)) {
+        for (x, got) in numbers.iter().zip(run(instructions, [rows, columns], split, &[matrix])) {
             let inner = 2.0 * x + number;
             let gated = inner * (inner + 3.0).clamp(0.0, 6.0) * 0.5 + number;
             prop_assert!(near(got, gated.clamp(-0.25, 4.0) - x), "{got} of {x}");
@@ -118,10 +133,33 @@ fn a_result_may_take_the_place_of_a_source() {
     ];
     let program = Program::new(program).expect("it is a program");
     let to = numbers.as_mut_ptr();
-    let source = Source { from: to.cast_const(), spread: Spread::Full };
+    let source = Source::result(to, 1000);
     // SAFETY: there are 1000 numbers.
     unsafe { program.run(1, 1000, &[source], to) };
     assert!(numbers.iter().enumerate().all(|(index, x)| *x == (index * index) as f32 - index as f32));
+}
+
+#[test]
+fn numbers_that_do_not_fit_a_result_are_refused() {
+    let numbers = [0.0; 64];
+    let fits = |count: usize, rows, columns, [of_rows, of_columns]: [usize; 2]| {
+        Source::of(&numbers[..count], Spread { rows, columns }, of_rows, of_columns).is_some()
+    };
+    for (rows, counts) in [
+        (Rows::Each, &[12][..]),
+        (Rows::Groups, &[1, 2, 3, 4, 6, 12]),
+        (Rows::Again, &[1, 2, 3, 4, 6, 12]),
+        (Rows::One, &[1]),
+    ] {
+        for count in 0..=64 {
+            assert_eq!(fits(count, rows, false, [12, 3]), counts.contains(&count), "{count} {rows:?}");
+            let whole = count % 3 == 0 && counts.contains(&(count / 3));
+            assert_eq!(fits(count, rows, true, [12, 3]), whole, "{count} {rows:?}");
+        }
+        // Of nothing, nothing.
+        assert!(fits(0, rows, true, [4, 0]), "{rows:?}");
+        assert_eq!(fits(0, rows, false, [0, 4]), rows != Rows::One, "{rows:?}");
+    }
 }
 
 #[test]

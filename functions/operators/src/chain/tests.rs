@@ -27,7 +27,7 @@ fn numbers(seed: usize, shape: &[usize]) -> Tensor {
 fn residual() -> Fused {
     let operation = Operation::Binary(Binary::Add, Operand::Source(0), Operand::Source(1));
     let program = Program::new(vec![Instruction { operation, slot: 0 }]).expect("it is a program");
-    Fused { program, spreads: vec![Spread::Full] }
+    Fused { program, spreads: vec![Spread::FULL] }
 }
 
 fn product(depth: usize, columns: usize, fused: Option<Fused>) -> Product {

@@ -128,6 +128,13 @@ impl Rewriter<'_> {
             return Ok(false);
         }
         expression.push(output, Deed::Binary(operation, terms[0], terms[1]));
+        // Only of a tensor as large the result takes a size that is not known before.
+        let is_sized = expression.root.is_some()
+            || expression.reads.iter().any(|(_, spread)| *spread == Spread::FULL)
+            || expression.shape.iter().all(|size| size.to_usize().is_ok());
+        if !is_sized {
+            return Ok(false);
+        }
         let mut trial = expression.clone();
         trial.simplify();
         if trial.steps.len() > STEPS || !trial.steps.is_empty() && trial.program().is_none() {
@@ -142,17 +149,7 @@ impl Rewriter<'_> {
     fn term(&mut self, operand: OutletId, expression: &mut Expression, all: &Order) -> TractResult<Option<Term>> {
         let order = expression.order.clone();
         let own = self.axes(operand)?;
-        let spread = if own == *all {
-            Spread::Full
-        } else if own.is_empty() {
-            Spread::One
-        } else if own[..] == order[order.len() - 1..] {
-            Spread::Columns
-        } else if own.len() + 1 == order.len() && order[..own.len()].iter().all(|axis| own.contains(axis)) {
-            Spread::Rows
-        } else {
-            return Ok(None);
-        };
+        let Some(spread) = spread(&own, &order) else { return Ok(None) };
         // Sizes that do not go together are for tract to refuse.
         let fact = self.fact(operand)?;
         let fits = order
@@ -168,17 +165,17 @@ impl Rewriter<'_> {
             if numbers.iter().all(|x| x.to_bits() == first.to_bits()) {
                 return Ok(Some(Term::Number(first)));
             }
-            if spread == Spread::Columns {
+            if spread == Spread::COLUMNS {
                 let read = Read::Numbers(numbers.into());
                 return Ok(Some(expression.read(read, spread)));
             }
         }
-        if spread == Spread::Full {
+        if spread == Spread::FULL {
             let other = self.expression(operand, &order)?;
             let Some(term) = expression.merge(&other) else {
                 // Two roots: one is computed by itself.
                 let at = self.stored(operand, &order)?;
-                return Ok(Some(expression.read(Read::Outlet(at), Spread::Full)));
+                return Ok(Some(expression.read(Read::Outlet(at), Spread::FULL)));
             };
             return Ok(Some(term));
         }
@@ -186,6 +183,31 @@ impl Rewriter<'_> {
         let at = self.stored(operand, &lies)?;
         Ok(Some(expression.read(Read::Outlet(at), spread)))
     }
+}
+
+/// How a tensor of these axes is spread over a result of the others, which lies in their order. None where it takes more than rows and
+/// columns to tell.
+fn spread(own: &[usize], order: &[usize]) -> Option<Spread> {
+    // Also where there is one number.
+    if own.len() == order.len() {
+        return Some(Spread::FULL);
+    }
+    let (last, before) = order.split_last()?;
+    let columns = own.contains(last);
+    let count = own.len() - usize::from(columns);
+    let has = |axes: &[usize]| axes.iter().all(|axis| own.contains(axis));
+    let rows = if count == 0 {
+        Rows::One
+    } else if count > before.len() {
+        return None;
+    } else if has(&before[..count]) {
+        if count == before.len() { Rows::Each } else { Rows::Groups }
+    } else if has(&before[before.len() - count..]) {
+        Rows::Again
+    } else {
+        return None;
+    };
+    Some(Spread { rows, columns })
 }
 
 enum Deeds {

@@ -27,25 +27,38 @@ fn unary(index: usize) -> ElementWiseOp {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Any graph of operations, whose operands are earlier results, or tensors of which some axes are 1, or numbers.
+    /// Any graph of operations, whose operands are earlier results, or tensors of which some axes are 1, or numbers. Sizes may not be
+    /// known before it runs.
     #[test]
     fn any_arithmetic_is_the_same(
-        sizes in prop::array::uniform3(prop_oneof![Just(1_usize), 2..9_usize]),
-        steps in prop::collection::vec((0..20_usize, 0..20_usize, 0..20_usize), 1..20),
+        sizes in prop::array::uniform4(prop_oneof![Just(1_usize), 2..9_usize]),
+        known in prop::array::uniform4(any::<bool>()),
+        steps in prop::collection::vec((0..20_usize, 0..30_usize, 0..30_usize), 1..20),
         seed in 0..1000_u32,
     ) {
         let mut builder = Builder::default();
+        let symbols = builder.model.symbols.clone();
+        let dims: Vec<TDim> = ["a", "b", "c", "d"].iter().zip(sizes).zip(known).map(|((name, size), known)| {
+            if known { size.to_dim() } else { symbols.sym(name).to_dim() }
+        }).collect();
         let mut inputs = vec![];
         let mut values = vec![];
-        for mask in 0..4_usize {
-            let shape: Vec<usize> = (0..3).map(|axis| if mask > 0 && axis == mask - 1 { 1 } else { sizes[axis] }).collect();
-            values.push(builder.tensor(&shape));
-            inputs.push(numbers(seed + mask as u32, &shape));
+        for ones in 0..15_usize {
+            let is_one = |axis: &usize| ones & (1 << axis) != 0;
+            let fact: Vec<TDim> = (0..4).map(|axis| if is_one(&axis) { 1.to_dim() } else { dims[axis].clone() }).collect();
+            let shape: Vec<usize> = (0..4).map(|axis| if is_one(&axis) { 1 } else { sizes[axis] }).collect();
+            values.push(builder.source(f32::fact(&*fact)));
+            inputs.push(numbers(seed + ones as u32, &shape));
         }
-        values.push(builder.constant(numbers(seed + 9, &[1, 1, sizes[2]])));
-        values.push(builder.constant(numbers(seed + 10, &[sizes[0], 1, 1])));
-        values.push(builder.constant(Tensor::from_shape(&[1, 1, 1], &[0.5_f32]).unwrap()));
-        values.push(builder.constant(numbers(seed + 11, &sizes)));
+        let mut constant = |axes: [usize; 4], value| {
+            let fits = (0..4).all(|axis| axes[axis] == 1 || known[axis]);
+            values.extend(fits.then(|| builder.constant(numbers(value, &axes))));
+        };
+        constant([1, 1, 1, sizes[3]], seed + 19);
+        constant([sizes[0], 1, 1, 1], seed + 20);
+        constant([1, sizes[1], sizes[2], sizes[3]], seed + 21);
+        constant([1; 4], seed + 22);
+        constant(sizes, seed + 23);
         for (kind, left, right) in steps {
             let (left, right) = (values[left % values.len()], values[right % values.len()]);
             let value = if kind < 14 { builder.node(binary(kind), &[left, right]) } else { builder.node(unary(kind), &[left]) };

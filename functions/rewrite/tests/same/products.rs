@@ -102,11 +102,12 @@ proptest! {
     #[test]
     fn attention_is_the_same(
         sizes in prop::array::uniform6(1..20_usize),
-        (scaled, masked, result) in (any::<bool>(), any::<bool>(), 0..3_usize),
+        (scaled, mask, result) in (any::<bool>(), 0..MASKS.len() + 1, 0..3_usize),
         seed in 0..1000_u32,
     ) {
         let [batch, heads, rows, columns, depth, width] = sizes;
-        let names = attention([batch % 4 + 1, heads % 4 + 1, rows, columns, depth, width], scaled, masked, result, seed);
+        let mask = MASKS.get(mask).copied();
+        let names = attention([batch % 4 + 1, heads % 4 + 1, rows, columns, depth, width], scaled, mask, result, seed);
         prop_assert!(sizes[2..].contains(&1) || has(&names, "Attention"), "{names:?}");
     }
 }
@@ -114,36 +115,49 @@ proptest! {
 /// Of more scores than are kept at a time.
 #[test]
 fn attention_in_bands_is_the_same() {
-    let names = attention([1, 2, 101, 600, 8, 9], true, true, 0, 1);
-    assert!(has(&names, "Attention"), "{names:?}");
+    for (mask, seed) in MASKS.into_iter().zip(1..) {
+        let names = attention([2, 2, 101, 600, 8, 9], true, Some(mask), 0, seed);
+        assert!(has(&names, "Attention"), "{names:?}");
+    }
 }
+
+/// Which axes of the scores masks have: batch, heads, rows, columns.
+const MASKS: [[bool; 4]; 5] = [
+    [false, false, false, true],
+    [true, false, false, true],
+    [false, false, true, true],
+    [false, true, true, true],
+    [true, true, false, false],
+];
 
 /// What a transformer's layer does between its projections, in a batch, of some heads, with as many rows and columns of scores, in so
 /// many numbers, and so many numbers of each value. The result is one of three orders of its axes.
 fn attention(
     [batch, heads, rows, columns, depth, width]: [usize; 6],
     scaled: bool,
-    masked: bool,
+    mask: Option<[bool; 4]>,
     result: usize,
     seed: u32,
 ) -> Vec<String> {
     let mut builder = Builder::default();
     let shapes = [[batch, rows, heads, depth], [batch, columns, heads, depth], [batch, columns, heads, width]];
     let [queries, keys, values] = shapes.map(|shape| builder.tensor(&shape));
-    let mask = builder.tensor(&[1, 1, 1, columns]);
+    let of_scores = [batch, heads, rows, columns];
+    let of_mask = mask.map_or([1; 4], |has| std::array::from_fn(|axis| if has[axis] { of_scores[axis] } else { 1 }));
+    let summand = builder.tensor(&of_mask);
     let mut scores = builder.node(einsum("bmhd,bnhd->bhmn"), &[queries, keys]);
     if scaled {
         let scale = builder.constant(Tensor::from_shape(&[1, 1, 1, 1], &[0.25_f32]).unwrap());
         scores = builder.node(math::mul(), &[scores, scale]);
     }
-    if masked {
-        scores = builder.node(math::add(), &[scores, mask]);
+    if mask.is_some() {
+        scores = builder.node(math::add(), &[scores, summand]);
     }
     let softmax = Softmax { axes: tvec!(3), quant_output_dt: None, kind: SoftmaxKind::Softmax };
     let shares = builder.node(softmax, &[scores]);
     let expression = ["bhmn,bnhw->bmhw", "bhmn,bnhw->bhmw", "bhmn,bnhw->hbmw"][result];
     let sum = builder.node(einsum(expression), &[shares, values]);
     let mut inputs: Vec<Tensor> = shapes.iter().zip(seed..).map(|(shape, seed)| numbers(seed, shape)).collect();
-    inputs.push(numbers(seed + 3, &[1, 1, 1, columns]));
+    inputs.push(numbers(seed + 3, &of_mask));
     check(builder.finish(&[sum]), &inputs)
 }

@@ -114,15 +114,11 @@ fn fix(declared: Option<Vec<i64>>, shape: &InputShape) -> Result<Vec<i64>, Compi
         .into_iter()
         .zip(&shape.dimensions)
         .enumerate()
-        .map(|(position, (declared, dimension))| match dimension {
-            Dimension::Symbolic(_) => Ok(declared),
-            Dimension::Fixed(size) => {
-                let size = i64::try_from(*size).map_err(|_| wrong(format!("{size} is too large")))?;
-                if declared < 0 || declared == size {
-                    Ok(size)
-                } else {
-                    Err(wrong(format!("dimension {position} is {declared} in the model, not {size}")))
-                }
+        .map(|(position, (declared, dimension))| {
+            dimension.check(position, usize::try_from(declared).ok()).map_err(wrong)?;
+            match dimension {
+                Dimension::Symbolic(_) => Ok(-1),
+                Dimension::Fixed(size) => i64::try_from(*size).map_err(|_| wrong(format!("{size} is too large"))),
             }
         })
         .collect()

@@ -43,6 +43,22 @@ impl FromStr for InputShape {
     }
 }
 
+impl Dimension {
+    /// Refuses to change the size that a model has at this position, where it has one.
+    pub fn check(&self, position: usize, declared: Option<usize>) -> Result<(), String> {
+        match (self, declared) {
+            (Dimension::Fixed(size), Some(declared)) if *size != declared => {
+                Err(format!("dimension {position} is {declared} in the model, not {size}"))
+            }
+            (Dimension::Symbolic(name), Some(declared)) => Err(format!(
+                "dimension {position} is {declared} in the model, and cannot be any size, as {name} says: export it with a dynamic \
+                 dimension, or give {declared}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl FromStr for Dimension {
     type Err = String;
 
@@ -92,16 +108,12 @@ pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), Comp
         }
         let mut dimensions: TVec<TDim> = tvec!();
         for (position, dimension) in shape.dimensions.iter().enumerate() {
-            let declared = known.get(position).copied().flatten();
-            match (dimension, declared) {
-                (Dimension::Fixed(size), Some(declared)) if *size != declared => {
-                    return Err(wrong(format!("dimension {position} is {declared} in the model, not {size}")));
-                }
-                (Dimension::Fixed(size), _) => dimensions.push(size.to_dim()),
-                (Dimension::Symbolic(_), Some(declared)) => dimensions.push(declared.to_dim()),
-                (Dimension::Symbolic(name), None) => dimensions.push(model.symbols.sym(name).into()),
-            }
-        }
+            dimension.check(position, known.get(position).copied().flatten()).map_err(wrong)?;
+            dimensions.push(match dimension {
+                Dimension::Fixed(size) => size.to_dim(),
+                Dimension::Symbolic(name) => model.symbols.sym(name).into(),
+            });
+       }
         model
             .set_input_fact(index, InferenceFact::dt_shape(datum_type, dimensions))
             .map_err(|error| wrong(format!("{error:#}")))?;

@@ -20,6 +20,18 @@ fn what_is_no_input_shape_is_refused() {
 }
 
 #[test]
+fn a_size_of_the_model_stays() {
+    let [two, any] = [Dimension::Fixed(2), Dimension::Symbolic("N".into())];
+    for dimension in [&two, &any] {
+        assert_eq!(dimension.check(0, None), Ok(()));
+    }
+    assert_eq!(two.check(0, Some(2)), Ok(()));
+    assert_eq!(two.check(1, Some(3)).expect_err("another size"), "dimension 1 is 3 in the model, not 2");
+    let error = any.check(1, Some(3)).expect_err("a fixed size");
+    assert!(error.contains("dimension 1 is 3 in the model") && error.contains("N"), "{error}");
+}
+
+#[test]
 fn dynamic_dimensions_are_blamed_by_input_and_position() {
     let error = blame_dimensions(vec![("x".into(), vec![-1, 3, 48, -1])], "cause".into());
     let text = error.to_string();
