@@ -4,7 +4,10 @@
     python models/compile.py efficientnet-lite0                 into target/models/efficientnet-lite0.wasm
     python models/compile.py magika -o magika.wasm -- --simd baseline
 
-What follows `--` goes to `samara compile`. The model has to be in the cache: see `fetch.py`.
+    python models/compile.py ppocrv4-rec -- --input x=1,3,48,W  for lines of any width, and not as the card says
+
+What follows `--` goes to `samara compile`; an `--input` there takes the place of the card's. The model has to be in the cache: see
+`fetch.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ def main() -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     words = [os.environ.get("SAMARA_BIN", str(ROOT / "target" / "release" / "samara")), "compile", str(onnx)]
     words += ["--name", arguments.model, "-o", str(output)]
-    words += [word for shape in card["compile"]["inputs"] for word in ("--input", shape)]
+    if not any(option.partition("=")[0] == "--input" for option in arguments.options):
+        words += [word for shape in card["compile"]["inputs"] for word in ("--input", shape)]
     if "file" in card.get("labels", {}):
         words += ["--labels", str(CACHE / card["labels"]["file"])]
     return subprocess.run([*words, *arguments.options], check=False).returncode

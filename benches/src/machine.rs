@@ -41,7 +41,7 @@ impl Machine {
             load: file("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
             samara: samara.run(&["--version"])?.trim().to_owned(),
             wasmtime: locked(LOCK, "wasmtime").unwrap_or("unknown").to_owned(),
-            wrk: wrk_version().unwrap_or_else(|| "not installed".to_owned()),
+            wrk: wrk_version().unwrap_or_else(|| "no wrk".to_owned()),
             rustc: first_words("rustc", 2).unwrap_or_else(|| "unknown".to_owned()),
         })
     }

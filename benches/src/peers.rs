@@ -66,8 +66,8 @@ pub fn run(samara: &Samara, names: &[String]) -> Result<()> {
     });
     let seconds = start.elapsed().as_secs_f64();
     let peers = peers.collect();
-    let (others, lags) = (contention.share(), pace.lags());
-    let mut report = Report { machine, seconds, others, lags, peers, models, growth, bars: Vec::new() };
+    let (others, lags, waited) = (contention.share(), pace.lags(), pace.waited().as_secs_f64());
+    let mut report = Report { machine, seconds, others, lags, waited, peers, models, growth, bars: Vec::new() };
     report.bars = bars::check(&report);
     files::write_json(&report, &samara.target().join("bench-peers.json"))?;
     print!("{}", markdown::document(&report));
@@ -111,7 +111,7 @@ fn measure(
             }
         }
     }
-    turns::measure(&mut entries, pace);
+    turns::measure(&mut entries, pace, turns::WAIT);
     for ((id, error), entry) in ids.into_iter().zip(errors).zip(entries) {
         cells.insert(id.to_owned(), cell(entry, error));
     }

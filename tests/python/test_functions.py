@@ -8,6 +8,7 @@ import json
 import struct
 import subprocess
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from asking import answer, ask, problem
 from cards import CACHE, CARDS, PHOTO_TYPES, PHOTOS, ROOT
+from command import Samara
 from conftest import FUNCTIONS
 from serving import Server
 
@@ -202,18 +204,36 @@ def test_embed_refuses_what_it_cannot_do(functions: Server, request_: dict[str, 
 # === read ===
 
 
-@pytest.mark.parametrize("text", ["Hello World", "Samara 2026"])
-def test_read_reads_a_line(functions: Server, text: str) -> None:
-    """One drawn here, black on white."""
+def drawn(text: str) -> bytes:
+    """A line of text as a picture, black on white."""
     font = ImageFont.load_default(size=36)
     left, top, right, bottom = font.getbbox(text)
     picture = Image.new("RGB", (round(right - left) + 20, round(bottom - top) + 20), "white")
     ImageDraw.Draw(picture).text((10 - left, 10 - top), text, "black", font)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    reply = answer(functions, "/read", buffer.getvalue(), "image/png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("text", ["Hello World", "Samara 2026"])
+def test_read_reads_a_line(functions: Server, text: str) -> None:
+    """One drawn here."""
+    reply = answer(functions, "/read", drawn(text), "image/png")
     assert reply["text"].strip() == text
     assert reply["confidence"] > 0.8
+
+
+def test_read_reads_a_long_line_as_it_is(functions: Server, samara: Samara, components: dict[str, Path]) -> None:
+    """Where the model is one for any width; one for 320 columns gets the line squeezed."""
+    text = "A long line of text, which has more letters than there is room for"
+    assert answer(functions, "/read", drawn(text), "image/png")["squeezed"]
+    component = CARDS["ppocrv4-rec"].vector("crops").build.name
+    options = ["--function", str(ROOT / "target/functions/read.wasm"), "--model", str(components[component])]
+    with Server(samara, [], *options, "--route", "/read") as server:
+        reply = answer(server, "/read", drawn(text), "image/png")
+    assert not reply["squeezed"]
+    assert reply["input_width"] >= reply["width"] - 1 > 320
+    assert reply["text"].replace(" ", "") == text.replace(" ", "")
 
 
 # === score ===

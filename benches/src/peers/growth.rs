@@ -112,7 +112,7 @@ fn measure_points(lab: &Lab<'_>, points: &[(u64, f64, Subject)], pace: &mut Pace
             entries.push(Entry::new(peer));
         }
     }
-    turns::measure(&mut entries, pace);
+    turns::measure(&mut entries, pace, turns::WAIT);
     let mut results = entries.into_iter().zip(errors).map(|(entry, error)| cell(entry, error));
     Ok(points
         .iter()

@@ -70,9 +70,11 @@ fn circumstances(report: &Report) -> String {
     let most = report.lags.iter().max_by(|one, other| one.1.total_cmp(other.1));
     let lag = most.map_or_else(String::new, |(name, lag)| {
         format!(
-            "\nWhat else ran on the hardware cost {:.0} % at the most (in the median, of the same work, beside {name}){}.",
+            "\nWhat else ran on the hardware cost {:.0} % at the most (in the median, of the same work, beside {name}){}; {:.0} s went \
+             by until it was quiet, or on what it disturbed.",
             lag * 100.0,
-            again(*lag)
+            again(*lag),
+            report.waited
         )
     });
     format!("{}.\n{others}{lag}\n", report.machine.to_markdown())

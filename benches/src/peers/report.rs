@@ -20,6 +20,9 @@ pub struct Report {
     /// By how much the same work took longer in the median than when it took least, for each that was measured: 0.1 is a tenth.
     #[serde(default)]
     pub lags: BTreeMap<String, f64>,
+    /// Seconds that were waited until what else runs on the hardware was quiet, and spent on what it disturbed.
+    #[serde(default)]
+    pub waited: f64,
     /// Who is compared, in the order of the tables.
     pub peers: Vec<PeerInfo>,
     /// The models, in the order of the tables.

@@ -14,6 +14,10 @@ const TURN: Duration = Duration::from_millis(100);
 const TURNS: u32 = 30;
 /// For how long turns begin: on a busy machine there are fewer of them.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long, in all, turns wait for the machine to be quiet, or are taken again where it was not.
+pub const WAIT: Duration = Duration::from_secs(60);
+/// How often a turn is taken at the most.
+const TRIES: usize = 5;
 /// The fewest runs, however long they take.
 const MIN_RUNS: u32 = 7;
 /// The most runs in one turn, however short they are.
@@ -75,16 +79,17 @@ impl Entry {
     }
 
     /// Runs until it has had the fewest runs that there may be.
-    fn make_up(&mut self) {
+    fn make_up(&mut self, pace: &mut Pace, patience: &mut Duration) {
         while self.times.as_ref().is_ok_and(|times| times.len() < MIN_RUNS as usize) {
-            self.take_turn();
+            self.take_turn(pace, patience);
         }
     }
 
-    fn take_turn(&mut self) {
+    fn take_turn(&mut self, pace: &mut Pace, patience: &mut Duration) {
         // Another peer had the caches of the processor.
         let uncounted = usize::from(!self.long);
-        match (self.peer.time(self.count + uncounted), &mut self.times) {
+        let measured = pace.quietly(TRIES, patience, || self.peer.time(self.count + uncounted));
+        match (measured, &mut self.times) {
             (Ok(new), Ok(times)) => {
                 let new = &new[uncounted.min(new.len())..];
                 self.spent += new.iter().sum::<Duration>();
@@ -96,18 +101,22 @@ impl Entry {
     }
 }
 
-/// Measures all of them: so many turns, or as many as begin within half a minute. Before each of them, the machine's pace is taken.
-pub fn measure(entries: &mut [Entry], pace: &mut Pace) {
+/// Measures all of them: so many turns, or as many as begin within half a minute, not counting for how long they wait, which is no longer
+/// than `wait` in all.
+pub fn measure(entries: &mut [Entry], pace: &mut Pace, wait: Duration) {
     entries.iter_mut().for_each(Entry::warm_up);
-    let start = Instant::now();
-    for turn in (0..TURNS).take_while(|_| start.elapsed() < PATIENCE) {
-        pace.take();
+    let (start, mut patience) = (Instant::now(), wait);
+    for turn in 0..TURNS {
+        if start.elapsed() >= PATIENCE + (wait - patience) {
+            break;
+        }
         // Nobody always comes after the same one.
         let first = turn as usize % entries.len().max(1);
         let (before, after) = entries.split_at_mut(first);
-        after.iter_mut().chain(before).filter(|entry| entry.is_due(turn)).for_each(Entry::take_turn);
+        let due = after.iter_mut().chain(before).filter(|entry| entry.is_due(turn));
+        due.for_each(|entry| entry.take_turn(pace, &mut patience));
     }
-    entries.iter_mut().for_each(Entry::make_up);
+    entries.iter_mut().for_each(|entry| entry.make_up(pace, &mut patience));
 }
 
 #[cfg(test)]
@@ -138,7 +147,7 @@ mod tests {
     fn slow_peers_have_their_runs_and_failures_stop_nobody() {
         let entries = [Duration::from_secs(5), Duration::ZERO, Duration::from_millis(10)];
         let mut entries = entries.map(|time| Entry::new(Box::new(Says(time))));
-        measure(&mut entries, &mut Pace::default());
+        measure(&mut entries, &mut Pace::default(), Duration::ZERO);
         let [slow, failing, fast] = entries.map(Entry::times);
         assert!(slow.expect("times").len() >= MIN_RUNS as usize);
         assert_eq!(failing.expect_err("a reason").to_string(), "it cannot");

@@ -41,7 +41,7 @@ impl<'a> Bound<'a> {
         let columns = self.columns;
         let Some(program) = self.program.filter(|_| columns > 0) else { return };
         let (rows, to) = (result.len() / columns, result.as_mut_ptr());
-        let others = self.sources.iter().map(|source| source.from_row(first));
+        let others = self.sources.iter().map(|source| source.skipping(first));
         let all: TVec<Source<'_>> = std::iter::once(Source::result(to, columns)).chain(others).collect();
         // SAFETY: the sources have been held against the result, and the program names no others.
         unsafe { program.run(rows, columns, &all, to) };

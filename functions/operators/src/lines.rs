@@ -1,19 +1,18 @@
-//! Operators on the rows or the columns of a matrix: reductions, softmax, normalization. And the lookup of rows.
+//! Operators along axes: reductions, softmax, normalization. And the lookup of rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use samara_kernels::lines;
 use tract_core::internal::*;
 
-/// A reduction, times a factor. The input's first axes are one, rows, the others are one, columns.
+/// A reduction over axes that follow one another, times a factor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reduction {
     /// What is computed.
     pub reduction: lines::Reduction,
-    /// The input's axes that are rows.
-    pub rows: usize,
-    /// Whether it goes over columns, so that there is a result for each row, or over rows.
-    pub over_columns: bool,
+    /// The axes that it goes over.
+    pub over: Range<usize>,
     /// Whether the result is divided by how many numbers it is made of.
     pub mean: bool,
 }
@@ -21,8 +20,8 @@ pub struct Reduction {
 impl Eq for Reduction {}
 
 impl Reduction {
-    fn stays<'a, D>(&self, shape: &'a [D]) -> &'a [D] {
-        if self.over_columns { &shape[..self.rows] } else { &shape[self.rows..] }
+    fn stays<D: Clone>(&self, shape: &[D]) -> TVec<D> {
+        shape[..self.over.start].iter().chain(&shape[self.over.end..]).cloned().collect()
     }
 }
 
@@ -40,14 +39,16 @@ impl EvalOp for Reduction {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let shape = inputs[0].shape();
         let numbers = inputs[0].try_as_plain_ram()?.as_slice::<f32>()?;
-        let mut output = Tensor::zero::<f32>(self.stays(shape))?;
+        let mut output = Tensor::zero::<f32>(&self.stays(shape))?;
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?;
-        let columns = shape[self.rows..].iter().product();
-        if self.over_columns {
-            self.reduction.rows(columns, numbers, to);
-        } else {
-            self.reduction.columns(numbers, to);
+        let [over, columns] = [&shape[self.over.clone()], &shape[self.over.end..]].map(|sizes| sizes.iter().product());
+        if self.over.end == shape.len() {
+            self.reduction.rows(over, numbers, to);
+        } else if columns > 0 {
+            let items = to.chunks_exact_mut(columns).enumerate();
+            let size: usize = over * columns;
+            items.for_each(|(item, to)| self.reduction.columns(&numbers[item * size..][..size], to));
         }
         if self.mean {
             let factor = to.len() as f32 / numbers.len() as f32;
@@ -59,7 +60,7 @@ impl EvalOp for Reduction {
 
 impl TypedOp for Reduction {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec!(f32::fact(self.stays(&inputs[0].shape.to_tvec()))))
+        Ok(tvec!(f32::fact(&*self.stays(&inputs[0].shape.to_tvec()))))
     }
 
     as_op!();

@@ -79,7 +79,7 @@ impl Map {
             }
             let sources = parts.iter().map(|part| match part {
                 Part::Bytes(_, _, place) => Source::result(floats[*place..].as_ptr(), columns),
-                Part::Floats(source) => source.from_row(first / columns),
+                Part::Floats(source) => source.skipping(first / columns),
             });
             let sources: TVec<Source<'_>> = sources.collect();
             let to = match self.quantization {

@@ -75,11 +75,11 @@ impl<'a> Source<'a> {
         Source { from, spread: Spread::FULL, width: columns, every: 0, first: 0, numbers: PhantomData }
     }
 
-    /// For a part of the result that begins with this row.
-    pub fn from_row(self, row: usize) -> Source<'a> {
+    /// For the part of the result that begins after so many rows.
+    pub fn skipping(self, rows: usize) -> Source<'a> {
         match self.spread.rows {
-            Rows::Each => Source { from: self.from.wrapping_add(row * self.width), ..self },
-            Rows::Groups | Rows::Again => Source { first: self.first + row, ..self },
+            Rows::Each => Source { from: self.from.wrapping_add(rows * self.width), ..self },
+            Rows::Groups | Rows::Again => Source { first: self.first + rows, ..self },
             Rows::One => self,
         }
     }

@@ -56,7 +56,7 @@ fn instruction(operation: Operation, slot: usize) -> Instruction {
 fn run(program: Vec<Instruction>, [rows, columns]: [usize; 2], split: usize, sources: &[(&[f32], Spread)]) -> Vec<f32> {
     let sources = sources.iter().map(|&(numbers, spread)| Source::of(numbers, spread, rows, columns));
     let sources = sources.collect::<Option<Vec<_>>>().expect("there are as many numbers");
-    let rest: Vec<_> = sources.iter().map(|source| source.from_row(split)).collect();
+    let rest: Vec<_> = sources.iter().map(|source| source.skipping(split)).collect();
     let mut to = vec![f32::NAN; rows * columns];
     let program = Program::new(program).expect("it is a program");
     // SAFETY: the sources are for as many rows and columns, and there is as much room.

@@ -121,7 +121,7 @@ impl Rewriter<'_> {
         };
         let mut terms = vec![];
         for operand in [left, right] {
-            let Some(term) = self.term(operand, &mut expression, &all)? else { return Ok(false) };
+            let Some(term) = self.term(operand, &mut expression)? else { return Ok(false) };
             terms.push(term);
         }
         if terms.iter().all(|term| matches!(term, Term::Number(_))) {
@@ -144,9 +144,8 @@ impl Rewriter<'_> {
         Ok(true)
     }
 
-    /// What an operand is in an expression, of which the result has the axes `all`. None where it is spread in a way that
-    /// there is no name for.
-    fn term(&mut self, operand: OutletId, expression: &mut Expression, all: &Order) -> TractResult<Option<Term>> {
+    /// What an operand is in an expression. None where it is spread in a way that there is no name for.
+    fn term(&mut self, operand: OutletId, expression: &mut Expression) -> TractResult<Option<Term>> {
         let order = expression.order.clone();
         let own = self.axes(operand)?;
         let Some(spread) = spread(&own, &order) else { return Ok(None) };

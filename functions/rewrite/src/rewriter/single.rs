@@ -100,16 +100,15 @@ impl Rewriter<'_> {
         }
         for order in self.orders(input)? {
             let goes: Vec<bool> = order.iter().map(|axis| op.axes.contains(axis)).collect();
-            let over_columns = goes.last() == Some(&true);
-            let rows = goes.iter().position(|goes| *goes == over_columns).unwrap_or(0);
-            if goes[rows..].contains(&!over_columns) {
+            let start = goes.iter().position(|goes| *goes).unwrap_or(0);
+            let end = goes.iter().rposition(|goes| *goes).map_or(0, |last| last + 1);
+            if goes[start..end].contains(&false) {
                 continue;
             }
             let at = self.stored(input, &order)?;
-            let op = lines::Reduction { reduction, rows, over_columns, mean };
+            let op = lines::Reduction { reduction, over: start..end, mean };
             let at = self.wire(&node.name, Box::new(op), &[at])?;
-            let stays = if over_columns { &order[..rows] } else { &order[rows..] };
-            self.put(node.id.into(), stays.into(), at);
+            self.put(node.id.into(), order[..start].iter().chain(&order[end..]).copied().collect(), at);
             return Ok(true);
         }
         Ok(false)

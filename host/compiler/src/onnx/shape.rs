@@ -113,7 +113,7 @@ pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), Comp
                 Dimension::Fixed(size) => size.to_dim(),
                 Dimension::Symbolic(name) => model.symbols.sym(name).into(),
             });
-       }
+        }
         model
             .set_input_fact(index, InferenceFact::dt_shape(datum_type, dimensions))
             .map_err(|error| wrong(format!("{error:#}")))?;

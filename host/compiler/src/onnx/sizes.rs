@@ -12,8 +12,10 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, attribut
 /// The model with sizes in 64 bits.
 pub fn in_64_bits(model: Cow<'_, ModelProto>) -> Cow<'_, ModelProto> {
     let nodes = model.graph.as_ref().map_or(&[][..], |graph| &graph.node);
-    let shapes: HashSet<&String> = nodes.iter().filter(|node| is(node, &["Shape"])).flat_map(|node| &node.output).collect();
-    if !nodes.iter().any(|node| casts_to(node, DataType::Int32) && node.input.iter().any(|name| shapes.contains(name))) {
+    let shapes: HashSet<&String> =
+        nodes.iter().filter(|node| is(node, &["Shape"])).flat_map(|node| &node.output).collect();
+    if !nodes.iter().any(|node| casts_to(node, DataType::Int32) && node.input.iter().any(|name| shapes.contains(name)))
+    {
         return model;
     }
     let mut model = model.into_owned();
