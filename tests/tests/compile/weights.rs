@@ -158,3 +158,31 @@ fn weights_shorter_than_their_shape_are_refused() {
         .write(directory.path(), "model.onnx");
     assert_says(&refusal(directory.path(), &path, &[]), &["8", "16 bytes", "[4]"]);
 }
+
+/// Constants travel to the engine as files that are named after them.
+#[test]
+fn weights_of_any_name_are_found() {
+    let directory = tempdir().unwrap();
+    let long = format!("/model/{}", ["block.0"; 20].join("/"));
+    let longer = format!("{long}.{}", "x".repeat(120));
+    let names = [&*long, &longer, "/a/../b", "../b", ".hidden/x", "a/.b/c", "a//b", "//a", "a/", "a\\..\\b", "/", ".", ".."];
+    let shape = &[Size(16)];
+    let mut graph = Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape);
+    let mut sum = "x".to_owned();
+    for (index, name) in names.into_iter().enumerate() {
+        let next = if index + 1 == names.len() { "y".to_owned() } else { format!("{name}.sum") };
+        // Once as it is, and once in what is computed of it beforehand.
+        let [share, product] = ["share", "product"].map(|what| format!("{name}.{what}"));
+        graph = graph
+            .weights(name, &[16], &[1.0; 16])
+            .node("Neg", &[name], &[&share])
+            .node("Mul", &[&sum, &share], &[&product])
+            .node("Add", &[&product, name], &[&next]);
+        sum = next;
+    }
+    compile(directory.path(), &graph.write(directory.path(), "model.onnx"), &["--name", "named"]).succeeds();
+    let server = Serve::new([directory.path().join("model.wasm")]).start();
+    let reply = server.infer("named", &[Tensor::fp32("x", &[16], &[3.0; 16])]);
+    // 1 - x, an odd number of times.
+    assert_close(&outputs(&reply)[0], &Tensor::fp32("y", &[16], &[-2.0; 16]), 0.0);
+}
