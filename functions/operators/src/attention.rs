@@ -6,13 +6,13 @@
 //! FlashAttention (Dao et al., 2022, <https://arxiv.org/abs/2205.14135>), whose idea this is.
 
 use samara_kernels::F32x4;
-use samara_kernels::lines::softmax;
 use samara_kernels::rows::Target;
 use tract_core::internal::*;
 
 use crate::batch::{BatchProduct, Right, multiply};
 use crate::fused::{Bound, Fused};
 use crate::layout::strides;
+use crate::lines::Softmax;
 
 /// The product of what a softmax makes of another product's rows.
 ///
@@ -24,6 +24,8 @@ pub struct Attention {
     pub scores: BatchProduct,
     /// What is done with them before the softmax: scale, masks.
     pub fused: Option<Fused>,
+    /// What makes shares of them.
+    pub softmax: Softmax,
     /// What their shares are multiplied with.
     pub values: BatchProduct,
 }
@@ -118,7 +120,7 @@ impl EvalOp for Attention {
                     let target = Target { to: band.as_mut_ptr(), stride: columns };
                     multiply(&right.weights, &mut strips, count, from.add(first * from_stride), from_stride, target);
                     bound.run(matrix * rows + first, band);
-                    softmax(columns, band);
+                    self.softmax.rows(columns, band);
                     let target = Target { to: to.add(result + first * stride), stride };
                     multiply(&values.weights, &mut strips, count, band.as_ptr(), columns, target);
                 }

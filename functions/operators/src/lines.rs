@@ -68,7 +68,22 @@ impl TypedOp for Reduction {
 
 /// Softmax over the last axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Softmax;
+pub struct Softmax {
+    /// Whether rows that are not numbers become 0, as those of which all is masked.
+    pub nan_is_zero: bool,
+}
+
+impl Softmax {
+    /// Of rows that follow one another, in place.
+    pub fn rows(&self, columns: usize, numbers: &mut [f32]) {
+        lines::softmax(columns, numbers);
+        if self.nan_is_zero && columns > 0 {
+            // All of a row are divided by the same sum: where one is not a number, none is.
+            let rows = numbers.chunks_exact_mut(columns);
+            rows.filter(|row| row[0].is_nan()).for_each(|row| row.fill(0.0));
+        }
+    }
+}
 
 impl Op for Softmax {
     fn name(&self) -> StaticName {
@@ -84,7 +99,7 @@ impl EvalOp for Softmax {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let mut tensor = args_1!(inputs).into_tensor();
         let columns = *tensor.shape().last().context("a tensor without axes has no rows")?;
-        lines::softmax(columns, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+        self.rows(columns, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
         Ok(tvec!(tensor.into_tvalue()))
     }
 }

@@ -25,7 +25,7 @@ pub fn attention(model: &mut TypedModel) -> TractResult<()> {
 /// The attention that a node is the softmax of, its last node, and what it takes.
 fn at(model: &TypedModel, softmax: usize) -> Option<(usize, Attention, Vec<OutletId>)> {
     let node = model.node(softmax);
-    node.op_as::<Softmax>()?;
+    let softmax = node.op_as::<Softmax>()?;
     let is_between =
         |node: &TypedNode| node.outputs[0].successors.len() == 1 && !model.outputs.contains(&OutletId::new(node.id, 0));
     let mut before = model.node(node.inputs[0].node);
@@ -53,5 +53,9 @@ fn at(model: &TypedModel, softmax: usize) -> Option<(usize, Attention, Vec<Outle
         return None;
     }
     let inputs = before.inputs.iter().chain(others).chain(&after.inputs[1..]).copied().collect();
-    Some((after.id, Attention { scores: scores.clone(), fused, values: values.clone() }, inputs))
+    Some((
+        after.id,
+        Attention { scores: scores.clone(), fused, softmax: softmax.clone(), values: values.clone() },
+        inputs,
+    ))
 }

@@ -1,4 +1,4 @@
-//! Several nodes of a graph that are one operator: layer normalization, a lookup.
+//! Several nodes of a graph that are one operator: layer normalization, a softmax without NaN, a lookup.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,15 +7,19 @@ use tract_core::internal::*;
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
 use tract_core::ops::einsum::EinSum;
+use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::konst::Const;
-use tract_core::ops::math::{Add, Mul, Sub};
-use tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
+use tract_core::ops::logic::Iff;
+use tract_core::ops::math::{Add, IsNan, Mul, Sub};
+use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
 
 /// What several nodes are together.
 #[derive(Clone, Debug)]
 pub enum Pattern {
     /// A normalization over an axis, and the factors and summands that follow it.
     Normalization { input: OutletId, axis: usize, centered: bool, epsilon: f32, factors: Vec<f32>, summands: Vec<f32> },
+    /// A softmax over an axis, with 0 in place of what is not a number.
+    Softmax { input: OutletId, axis: usize },
     /// The rows of a table.
     Lookup { input: OutletId, table: Arc<Tensor> },
 }
@@ -33,9 +37,10 @@ impl Patterns {
         let mut patterns = Patterns::default();
         for node in model.eval_order()? {
             let node = model.node(node);
-            let found = match node.op_as::<RmsNorm>() {
-                Some(norm) => normalization(model, node, norm)?,
-                None => lookup(model, node)?,
+            let found = match (node.op_as::<RmsNorm>(), node.op_as::<Softmax>()) {
+                (Some(norm), _) => normalization(model, node, norm)?,
+                (_, Some(softmax)) => softmax_without_nan(model, node, softmax)?,
+                _ => lookup(model, node)?,
             };
             if let Some((last, parts, pattern)) = found {
                 patterns.by_last.insert(last, pattern);
@@ -114,6 +119,37 @@ fn normalization(model: &TypedModel, node: &TypedNode, norm: &RmsNorm) -> TractR
     }
     let pattern = Pattern::Normalization { input, axis, centered: centered.is_some(), epsilon, factors, summands };
     Ok(Some((last.id, parts, pattern)))
+}
+
+/// `Where(IsNaN(x), 0, x)` of a softmax: PyTorch has it in attention, for rows of which all is masked.
+fn softmax_without_nan(model: &TypedModel, node: &TypedNode, softmax: &Softmax) -> TractResult<Found> {
+    let [axis] = *softmax.axes else { return Ok(None) };
+    let fact = model.outlet_fact(node.inputs[0])?;
+    let is_plain = softmax.kind == SoftmaxKind::Softmax && softmax.quant_output_dt.is_none();
+    let [one, other] = *node.outputs[0].successors else { return Ok(None) };
+    if !is_plain || fact.datum_type != f32::datum_type() || fact.shape[axis].is_one() {
+        return Ok(None);
+    }
+    for (test, choice) in [(one, other), (other, one)] {
+        let [is_nan, last] = [test, choice].map(|inlet| model.node(inlet.node));
+        let tests = is_nan.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<IsNan>());
+        let is_output = model.outputs.iter().any(|outlet| outlet.node == node.id);
+        if !tests || is_output || user(model, is_nan).is_none_or(|user| user.id != last.id) || !last.op_is::<Iff>() {
+            continue;
+        }
+        let [condition, zero, of] = *last.inputs else { continue };
+        let zero = model.node(zero.node).op_as::<Const>().map(Const::val);
+        let is_zero = zero.is_some_and(|zero| {
+            let numbers = zero.try_as_plain_ram().and_then(|plain| plain.as_slice::<f32>());
+            numbers.is_ok_and(|numbers| numbers.iter().all(|x| *x == 0.0))
+        });
+        let fits = condition.node == is_nan.id && of.node == node.id && last.outputs[0].fact.shape == fact.shape;
+        if is_zero && fits {
+            let pattern = Pattern::Softmax { input: node.inputs[0], axis };
+            return Ok(Some((last.id, vec![node.id, is_nan.id], pattern)));
+        }
+    }
+    Ok(None)
 }
 
 /// What the mean was taken off, where it was, and the nodes that did it.

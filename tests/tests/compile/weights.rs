@@ -165,7 +165,8 @@ fn weights_of_any_name_are_found() {
     let directory = tempdir().unwrap();
     let long = format!("/model/{}", ["block.0"; 20].join("/"));
     let longer = format!("{long}.{}", "x".repeat(120));
-    let names = [&*long, &longer, "/a/../b", "../b", ".hidden/x", "a/.b/c", "a//b", "//a", "a/", "a\\..\\b", "/", ".", ".."];
+    let names =
+        [&*long, &longer, "/a/../b", "../b", ".hidden/x", "a/.b/c", "a//b", "//a", "a/", "a\\..\\b", "/", ".", ".."];
     let shape = &[Size(16)];
     let mut graph = Graph::new().input("x", Type::Float, shape).output("y", Type::Float, shape);
     let mut sum = "x".to_owned();

@@ -6,6 +6,17 @@ use samara_operators::lines;
 use samara_operators::pad::Pad;
 
 impl Rewriter<'_> {
+    /// An order of a value's axes of which this one is the last; one that it lies in, if there is such a one.
+    fn order_along(&mut self, input: OutletId, axis: usize) -> TractResult<Order> {
+        let orders = self.orders(input)?;
+        Ok(orders.iter().find(|order| order.last() == Some(&axis)).cloned().unwrap_or_else(|| {
+            let mut order = orders[orders.len() - 1].clone();
+            order.retain(|other| *other != axis);
+            order.push(axis);
+            order
+        }))
+    }
+
     pub(super) fn pattern(&mut self, node: &TypedNode, pattern: &Pattern) -> TractResult<()> {
         let output = OutletId::new(node.id, 0);
         match pattern {
@@ -17,14 +28,14 @@ impl Rewriter<'_> {
                 let natural = self.wire(&node.name, Box::new(op), &[names])?;
                 self.value(output).natural = Some(natural);
             }
+            Pattern::Softmax { input, axis } => {
+                let order = self.order_along(*input, *axis)?;
+                let at = self.stored(*input, &order)?;
+                let at = self.wire(&node.name, Box::new(lines::Softmax { nan_is_zero: true }), &[at])?;
+                self.put(output, order, at);
+            }
             Pattern::Normalization { input, axis, centered, epsilon, factors, summands } => {
-                let orders = self.orders(*input)?;
-                let order = orders.iter().find(|order| order.last() == Some(axis)).cloned().unwrap_or_else(|| {
-                    let mut order = orders[orders.len() - 1].clone();
-                    order.retain(|other| other != axis);
-                    order.push(*axis);
-                    order
-                });
+                let order = self.order_along(*input, *axis)?;
                 let at = self.stored(*input, &order)?;
                 let op = lines::Normalization {
                     normalization: samara_kernels::lines::Normalization { centered: *centered, epsilon: *epsilon },
@@ -69,7 +80,7 @@ impl Rewriter<'_> {
         let orders = self.orders(input)?;
         let Some(order) = orders.iter().find(|order| order.last() == Some(&axis)).cloned() else { return Ok(false) };
         let at = self.stored(input, &order)?;
-        let at = self.wire(&node.name, Box::new(lines::Softmax), &[at])?;
+        let at = self.wire(&node.name, Box::new(lines::Softmax { nan_is_zero: false }), &[at])?;
         self.put(node.id.into(), order, at);
         Ok(true)
     }

@@ -4,7 +4,7 @@ use tract_core::ops::array::{Pad, PadMode};
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::cast;
 use tract_core::ops::einsum::EinSum;
-use tract_core::ops::logic::comp_eq;
+use tract_core::ops::logic::{Iff, comp_eq};
 use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::math;
 use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
@@ -41,6 +41,32 @@ proptest! {
         let op = Softmax { axes: tvec!(axis), quant_output_dt: None, kind: SoftmaxKind::Softmax };
         let output = builder.node(op, &[input]);
         check(builder.finish(&[output]), &[numbers(seed, &shape)]);
+    }
+
+    /// Rows of nothing but what is masked, and rows with what is not a number.
+    #[test]
+    fn softmax_without_nan_is_the_same(
+        shape in shapes(), axis in 0..3_usize, odd in prop::collection::vec((0..2000_usize, 0..4_usize), 0..20), swapped in any::<bool>(),
+    ) {
+        let mut builder = Builder::default();
+        let input = builder.tensor(&shape);
+        let op = Softmax { axes: tvec!(axis), quant_output_dt: None, kind: SoftmaxKind::Softmax };
+        let shares = builder.node(op, &[input]);
+        let is_nan = builder.node(math::is_nan(), &[shares]);
+        let zero = builder.constant(Tensor::zero::<f32>(&[1, 1, 1]).unwrap());
+        let operands = if swapped { [is_nan, shares, zero] } else { [is_nan, zero, shares] };
+        let output = builder.node(Iff, &operands);
+        let mut numbers = numbers(3, &shape);
+        let mut plain = numbers.try_as_plain_ram_mut().unwrap();
+        let slice = plain.as_slice_mut::<f32>().unwrap();
+        let count = slice.len();
+        for (index, kind) in odd {
+            slice[index % count] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -3e38][kind];
+        }
+        slice[..shape[2]].fill(f32::NEG_INFINITY);
+        drop(plain);
+        let names = check(builder.finish(&[output]), &[numbers]);
+        prop_assert!(has(&names, "RowSoftmax") && !has(&names, "IsNan") || swapped || shape[axis] == 1, "{names:?}");
     }
 
     #[test]

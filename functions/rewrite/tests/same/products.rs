@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
+use tract_core::ops::logic::Iff;
 use tract_core::ops::math;
 use tract_core::ops::nn::{GeluExact, Softmax, SoftmaxKind};
 
@@ -154,10 +155,21 @@ fn attention(
         scores = builder.node(math::add(), &[scores, summand]);
     }
     let softmax = Softmax { axes: tvec!(3), quant_output_dt: None, kind: SoftmaxKind::Softmax };
-    let shares = builder.node(softmax, &[scores]);
+    let mut shares = builder.node(softmax, &[scores]);
+    // As PyTorch has it: where all is masked there is nothing, and not what is no number.
+    let guarded = seed % 2 == 1;
+    if guarded {
+        let is_nan = builder.node(math::is_nan(), &[shares]);
+        let zero = builder.constant(Tensor::zero::<f32>(&[1; 4]).unwrap());
+        shares = builder.node(Iff, &[is_nan, zero, shares]);
+    }
     let expression = ["bhmn,bnhw->bmhw", "bhmn,bnhw->bhmw", "bhmn,bnhw->hbmw"][result];
     let sum = builder.node(einsum(expression), &[shares, values]);
     let mut inputs: Vec<Tensor> = shapes.iter().zip(seed..).map(|(shape, seed)| numbers(seed, shape)).collect();
-    inputs.push(numbers(seed + 3, &of_mask));
+    let mut mask = numbers(seed + 3, &of_mask);
+    if guarded && of_mask[3] == columns {
+        mask.try_as_plain_ram_mut().unwrap().as_slice_mut::<f32>().unwrap()[..columns].fill(f32::NEG_INFINITY);
+    }
+    inputs.push(mask);
     check(builder.finish(&[sum]), &inputs)
 }
