@@ -179,12 +179,11 @@ impl Program {
     /// room for all results at `to`.
     pub unsafe fn run(&self, rows: usize, columns: usize, sources: &[Source<'_>], to: *mut f32) {
         let count = rows * columns;
-        let by_axis = sources.iter().any(|source| source.spread().is_by_axis());
         let mut room = Room::of(&self.instructions, count, sources.len());
         let mut first = 0;
         while first < count {
             // A segment ends where a row does, unless no source minds.
-            let row = if by_axis { first / columns } else { 0 };
+            let row = first / columns;
             let alike = sources.iter().map(|source| source.rows_alike(row)).min().unwrap_or(usize::MAX);
             let length = alike.saturating_mul(columns).min(count - first);
             let mut at = 0;
@@ -231,10 +230,7 @@ impl Program {
                     Operand::Source(index) => {
                         let source = &sources[index];
                         let tail = tails.add(index);
-                        let from = match source.spread() {
-                            Spread::FULL => source.at(0, at),
-                            _ => source.at(row, column),
-                        };
+                        let from = source.at(row, column);
                         if !source.spread().columns {
                             tail.write(F32x4::splat(*from));
                             return Reader { from: tail, step: 0 };

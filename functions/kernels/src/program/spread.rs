@@ -98,7 +98,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where the numbers of a row are, and where columns are told apart, of a column of it.
+    /// Where the numbers of a row are, from a column on where columns are told apart. Columns go on into the rows alike.
     pub(super) fn at(&self, row: usize, column: usize) -> *const f32 {
         let row = match self.spread.rows {
             Rows::Each => row,
