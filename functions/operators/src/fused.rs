@@ -20,11 +20,11 @@ pub struct Bound<'a> {
     columns: usize,
 }
 
-/// The numbers of an input, spread over a result of `rows` by `columns` numbers.
-pub fn source(input: &Tensor, spread: Spread, rows: usize, columns: usize) -> TractResult<Source<'_>> {
+/// The numbers of an input, spread over a result of that shape, whose last axis is its columns.
+pub fn source<'a>(input: &'a Tensor, spread: Spread, result: &[usize]) -> TractResult<Source<'a>> {
     let numbers = input.try_as_plain_ram()?.as_slice::<f32>()?;
-    let source = Source::of(numbers, spread, rows, columns);
-    source.with_context(|| format!("{} numbers do not fit {rows} rows of {columns}: {spread:?}", numbers.len()))
+    let source = Source::of(numbers, input.shape(), spread, result);
+    source.with_context(|| format!("{:?} does not fit {result:?}: {spread:?}", input.shape()))
 }
 
 impl<'a> Bound<'a> {
@@ -32,7 +32,7 @@ impl<'a> Bound<'a> {
     pub fn of(fused: Option<&'a Fused>, inputs: &'a [TValue], rows: usize, columns: usize) -> TractResult<Bound<'a>> {
         let spreads = fused.map_or(&[][..], |fused| &fused.spreads);
         ensure!(inputs.len() == spreads.len(), "{} tensors for {} sources", inputs.len(), spreads.len());
-        let sources = spreads.iter().zip(inputs).map(|(spread, input)| source(input, *spread, rows, columns));
+        let sources = spreads.iter().zip(inputs).map(|(spread, input)| source(input, *spread, &[rows, columns]));
         Ok(Bound { program: fused.map(|fused| &fused.program), sources: sources.collect::<TractResult<_>>()?, columns })
     }
 

@@ -41,7 +41,9 @@ impl Map {
         let count = rows * columns;
         // Parts are of whole rows, unless no source minds.
         let by_axis = self.spreads.iter().any(|spread| spread.is_by_axis());
-        let (rows, columns) = if by_axis { (rows, columns) } else { (count, 1) };
+        let line = [count, 1];
+        let of_sources = if by_axis { shape } else { &line };
+        let columns = if by_axis { columns } else { 1 };
         let at_once = (PART / columns.max(1)).max(1) * columns;
         let mut used = 0;
         let mut parts: TVec<Part<'_>> = tvec!();
@@ -58,7 +60,7 @@ impl Map {
                     used += at_once;
                     Part::Bytes(bytes, quantization, used - at_once)
                 }
-                None => Part::Floats(source(input, spread, rows, columns)?),
+                None => Part::Floats(source(input, spread, of_sources)?),
             };
             parts.push(part);
         }
@@ -124,7 +126,7 @@ impl EvalOp for Map {
             return Ok(tvec!(self.of_bytes(&inputs, &shape, [rows, columns])?.into_tvalue()));
         }
         for (input, spread) in inputs.iter().zip(&self.spreads) {
-            source(input, *spread, rows, columns)?;
+            source(input, *spread, &shape)?;
         }
         // The result takes the place of an input that nobody else has.
         let (mut output, own) = match full {
@@ -138,7 +140,7 @@ impl EvalOp for Map {
         let mut plain = output.try_as_plain_ram_mut()?;
         let to = plain.as_slice_mut::<f32>()?.as_mut_ptr();
         let sources = inputs.iter().zip(&self.spreads).enumerate().map(|(index, (input, &spread))| {
-            if own == Some(index) { Ok(Source::result(to, columns)) } else { source(input, spread, rows, columns) }
+            if own == Some(index) { Ok(Source::result(to, columns)) } else { source(input, spread, &shape) }
         });
         let sources = sources.collect::<TractResult<TVec<_>>>()?;
         // SAFETY: the sources have been held against the result, and the program names no others.

@@ -34,7 +34,7 @@ fn at(model: &TypedModel, softmax: usize) -> Option<(usize, Attention, Vec<Outle
     if let Some(map) = before.op_as::<Map>().filter(|_| is_between(before)) {
         let is_plain = map.quantization.is_none() && map.bytes.iter().all(Option::is_none);
         let (own, spreads) = map.spreads.split_first()?;
-        if !is_plain || *own != Spread::FULL {
+        if !is_plain || *own != Spread::FULL || spreads.iter().any(|spread| spread.is_by_shape()) {
             return None;
         }
         fused = Some(Fused { program: map.program.clone(), spreads: spreads.to_vec() });

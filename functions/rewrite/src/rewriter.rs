@@ -204,8 +204,8 @@ impl<'a> Rewriter<'a> {
         expression: Expression,
         quantization: Quantization,
     ) -> TractResult<Option<OutletId>> {
-        let by_axis = expression.reads.iter().any(|(_, spread)| spread.is_by_axis());
-        if by_axis && expression.root.as_ref().is_some_and(|root| !root.has_columns()) {
+        let spreads = || expression.reads.iter().map(|(_, spread)| *spread);
+        if expression.root.as_ref().is_some_and(|root| spreads().any(|spread| comes_after(root, spread))) {
             return Ok(None);
         }
         self.compute_as(name, expression, Some(quantization)).map(Some)
@@ -245,8 +245,7 @@ impl<'a> Rewriter<'a> {
             spreads.push(spread);
         }
         let op: Box<dyn TypedOp> = match (expression.root, program) {
-            (Some(root), Some(program)) if !root.has_columns() && spreads.iter().any(|spread| spread.is_by_axis()) => {
-                // The operator would not know what a column is: the arithmetic comes after it.
+            (Some(root), Some(program)) if spreads.iter().any(|spread| comes_after(&root, *spread)) => {
                 let (own_inputs, shape) = (root.inputs(), expression.shape);
                 let own = self.helper("root", root.operator(&shape, None, None), &own_inputs)?;
                 inputs.insert(0, own);
@@ -389,6 +388,12 @@ impl<'a> Rewriter<'a> {
         }
         Ok(false)
     }
+}
+
+/// Whether arithmetic with a tensor that is spread so cannot be part of a root's operator, which knows how many rows its result has,
+/// and some of them what a column is, but not its shape.
+fn comes_after(root: &Root, spread: Spread) -> bool {
+    spread.is_by_shape() || spread.is_by_axis() && !root.has_columns()
 }
 
 /// The numbers of a constant.

@@ -3,6 +3,7 @@
 mod batch;
 mod check;
 mod declared;
+mod dynamic;
 mod quantized;
 mod shape;
 mod sizes;
@@ -139,6 +140,7 @@ impl OnnxFile {
     fn typed_unguarded(&self, shapes: &[InputShape]) -> Result<TypedGraph, CompileError> {
         let directory = self.path.parent().and_then(Path::to_str);
         let mut framework = tract_onnx::onnx();
+        dynamic::register(&mut framework);
         quantized::register(&mut framework);
         let proto = sizes::in_64_bits(quantized::dequantized(&self.proto)?);
         let mut parsed =

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails, and where is all that is to be said")]
 
+mod dynamic;
 mod file;
 mod for_host;
 mod imports;

@@ -52,9 +52,14 @@ fn instruction(operation: Operation, slot: usize) -> Instruction {
     Instruction { operation, slot }
 }
 
-/// What a program gives for a result of so many rows and columns, of which it makes those from `split` on by themselves.
-fn run(program: Vec<Instruction>, [rows, columns]: [usize; 2], split: usize, sources: &[(&[f32], Spread)]) -> Vec<f32> {
-    let sources = sources.iter().map(|&(numbers, spread)| Source::of(numbers, spread, rows, columns));
+/// The numbers of a tensor, its shape, and how it is spread.
+type Given<'a> = (&'a [f32], Vec<usize>, Spread);
+
+/// What a program gives for a result of this shape, of which it makes the rows from `split` on by themselves.
+fn run(program: Vec<Instruction>, shape: &[usize], split: usize, sources: &[Given<'_>]) -> Vec<f32> {
+    let columns = shape[shape.len() - 1];
+    let rows = shape.iter().product::<usize>() / columns;
+    let sources = sources.iter().map(|(numbers, own, spread)| Source::of(numbers, own, *spread, shape));
     let sources = sources.collect::<Option<Vec<_>>>().expect("there are as many numbers");
     let rest: Vec<_> = sources.iter().map(|source| source.skipping(split)).collect();
     let mut to = vec![f32::NAN; rows * columns];
@@ -70,38 +75,51 @@ fn run(program: Vec<Instruction>, [rows, columns]: [usize; 2], split: usize, sou
 proptest! {
     #[test]
     fn operations_are_done_on_each_number(
-        ([groups, size], columns, split, numbers) in ([1..4_usize, 1..4_usize], 1..600_usize).prop_flat_map(|([groups, size], columns)| {
-            let rows = groups * size;
-            (Just([groups, size]), Just(columns), 0..=rows, prop::collection::vec(-3.0_f32..3.0, rows * columns))
+        (axes, columns, split, numbers) in ([1..4_usize, 1..3_usize, 1..4_usize], 1..600_usize).prop_flat_map(|(axes, columns)| {
+            let rows: usize = axes.iter().product();
+            (Just(axes), Just(columns), 0..=rows, prop::collection::vec(-3.0_f32..3.0, rows * columns))
         }),
         number in -2.0_f32..2.0,
     ) {
-        let rows = groups * size;
-        let matrix = (&*numbers, Spread::FULL);
+        let [groups, times, size] = axes;
+        let all = [groups, times, size, columns];
+        let matrix = (&*numbers, all.to_vec(), Spread::FULL);
         let x = Operand::Source(0);
         for operation in UNARY {
-            let got = run(vec![instruction(Operation::Unary(operation, x), 0)], [rows, columns], split, &[matrix]);
+            let got = run(vec![instruction(Operation::Unary(operation, x), 0)], &all, split, std::slice::from_ref(&matrix));
             for (x, got) in numbers.iter().zip(got) {
                 prop_assert!(near(got, unary_plain(operation, *x)), "{operation:?} of {x}: {got}");
             }
         }
-        let ways = [(Rows::Each, rows), (Rows::Groups, groups), (Rows::Again, size), (Rows::One, 1)];
+        let ways = [
+            (Rows::Each, &axes[..]),
+            (Rows::Groups, &[groups]),
+            (Rows::Again, &[size]),
+            (Rows::Around(1), &[groups, size]),
+            (Rows::Between(1), &[times]),
+            (Rows::One, &[]),
+        ];
         for (operation, by_column) in BINARY.into_iter().flat_map(|operation| [(operation, false), (operation, true)]) {
             let program = |other| vec![instruction(Operation::Binary(operation, x, other), 0)];
-            let one = run(program(Operand::Number(number)), [rows, columns], split, &[matrix]);
+            let one = run(program(Operand::Number(number)), &all, split, std::slice::from_ref(&matrix));
             for (x, got) in numbers.iter().zip(one) {
                 prop_assert!(near(got, binary_plain(operation, *x, number)), "{operation:?} of {x} and {number}: {got}");
             }
-            for (way, count) in ways {
+            for (way, of_rows) in ways {
                 let width = if by_column { columns } else { 1 };
-                let other = (&numbers[..count * width], Spread { rows: way, columns: by_column });
-                let got = run(program(Operand::Source(1)), [rows, columns], split, &[matrix, other]);
+                let count: usize = of_rows.iter().product();
+                let shape = of_rows.iter().copied().chain(by_column.then_some(columns)).collect();
+                let other = (&numbers[..count * width], shape, Spread { rows: way, columns: by_column });
+                let sources = [matrix.clone(), other.clone()];
+                let got = run(program(Operand::Source(1)), &all, split, &sources);
                 for (index, (x, got)) in numbers.iter().zip(got).enumerate() {
                     let (row, column) = (index / columns, index % columns);
                     let row = match way {
                         Rows::Each => row,
-                        Rows::Groups => row / size,
+                        Rows::Groups => row / (times * size),
                         Rows::Again => row % size,
+                        Rows::Around(_) => row / (times * size) * size + row % size,
+                        Rows::Between(_) => row / size % times,
                         Rows::One => 0,
                     };
                     let y = other.0[row * width + column % width];
@@ -116,7 +134,7 @@ proptest! {
             instruction(Operation::Clamp(Operand::Slot(1), -0.25, 4.0), 3),
             instruction(Operation::Binary(Binary::Sub, Operand::Slot(3), x), 3),
         ];
-        for (x, got) in numbers.iter().zip(run(instructions, [rows, columns], split, &[matrix])) {
+        for (x, got) in numbers.iter().zip(run(instructions, &all, split, std::slice::from_ref(&matrix))) {
             let inner = 2.0 * x + number;
             let gated = inner * (inner + 3.0).clamp(0.0, 6.0) * 0.5 + number;
             prop_assert!(near(got, gated.clamp(-0.25, 4.0) - x), "{got} of {x}");
@@ -143,7 +161,7 @@ fn a_result_may_take_the_place_of_a_source() {
 fn numbers_that_do_not_fit_a_result_are_refused() {
     let numbers = [0.0; 64];
     let fits = |count: usize, rows, columns, [of_rows, of_columns]: [usize; 2]| {
-        Source::of(&numbers[..count], Spread { rows, columns }, of_rows, of_columns).is_some()
+        Source::of(&numbers[..count], &[], Spread { rows, columns }, &[of_rows, of_columns]).is_some()
     };
     for (rows, counts) in [
         (Rows::Each, &[12][..]),
@@ -160,6 +178,26 @@ fn numbers_that_do_not_fit_a_result_are_refused() {
         assert!(fits(0, rows, true, [4, 0]), "{rows:?}");
         assert_eq!(fits(0, rows, false, [0, 4]), rows != Rows::One, "{rows:?}");
     }
+    // Groups of two rows, twice each in 12, are three; of four rows they are not.
+    let around = |shape: &[usize], axes, columns: usize| {
+        let spread = Spread { rows: Rows::Around(axes), columns: columns > 0 };
+        Source::of(&numbers[..shape.iter().product()], shape, spread, &[12, columns.max(1)]).is_some()
+    };
+    assert!(around(&[3, 2], 1, 0) && around(&[3, 2, 5], 1, 5) && around(&[1, 3, 2], 2, 0) && around(&[3, 4], 0, 0));
+    assert!(!around(&[3, 3], 1, 0) && !around(&[5, 2], 1, 0) && !around(&[3, 8], 1, 0) && !around(&[3, 2, 4], 1, 5));
+    // One of two for three rows of twelve each.
+    let between = |count: usize, result: &[usize], behind| {
+        let spread = Spread { rows: Rows::Between(behind), columns: false };
+        Source::of(&numbers[..count], &[count], spread, result).is_some()
+    };
+    assert!(between(2, &[2, 2, 3, 5], 1) && between(2, &[12, 5], 0) && between(6, &[2, 2, 3, 5], 0));
+    assert!(
+        !between(5, &[2, 2, 3, 5], 1)
+            && !between(2, &[12, 5], 2)
+            && !between(0, &[12, 5], 0)
+            && !between(2, &[4, 3, 5], 2)
+    );
+    assert!(!around(&[3, 0], 1, 0) && !around(&[6], 2, 0) && !around(&[], 1, 1));
 }
 
 #[test]

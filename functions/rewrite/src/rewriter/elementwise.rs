@@ -193,18 +193,28 @@ fn spread(own: &[usize], order: &[usize]) -> Option<Spread> {
     }
     let (last, before) = order.split_last()?;
     let columns = own.contains(last);
+    let has = |axis: &usize| own.contains(axis);
     let count = own.len() - usize::from(columns);
-    let has = |axes: &[usize]| axes.iter().all(|axis| own.contains(axis));
+    let first = before.iter().take_while(|axis| has(axis)).count();
+    let behind = before.iter().rev().take_while(|axis| has(axis)).count();
     let rows = if count == 0 {
         Rows::One
     } else if count > before.len() {
         return None;
-    } else if has(&before[..count]) {
-        if count == before.len() { Rows::Each } else { Rows::Groups }
-    } else if has(&before[before.len() - count..]) {
+    } else if first == before.len() {
+        Rows::Each
+    } else if first == count {
+        Rows::Groups
+    } else if behind == count {
         Rows::Again
+    } else if first + behind == count {
+        Rows::Around(behind)
     } else {
-        return None;
+        let ahead = before.iter().take_while(|axis| !has(axis)).count();
+        if first > 0 || behind > 0 || !before.get(ahead..ahead + count)?.iter().all(has) {
+            return None;
+        }
+        Rows::Between(before.len() - ahead - count)
     };
     Some(Spread { rows, columns })
 }

@@ -123,11 +123,12 @@ fn attention_in_bands_is_the_same() {
 }
 
 /// Which axes of the scores masks have: batch, heads, rows, columns.
-const MASKS: [[bool; 4]; 5] = [
+const MASKS: [[bool; 4]; 6] = [
     [false, false, false, true],
     [true, false, false, true],
     [false, false, true, true],
     [false, true, true, true],
+    [true, false, true, true],
     [true, true, false, false],
 ];
 
