@@ -8,8 +8,10 @@
 
 mod binary_trees;
 pub mod quantization;
+mod simplify;
 
 pub use binary_trees::repair_binary_trees;
+pub use simplify::{optimize, simplify};
 
 use tract_nnef::framework::Nnef;
 use tract_nnef::internal::*;

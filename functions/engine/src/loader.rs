@@ -132,10 +132,12 @@ impl Loader {
         let proto = ProtoModel { doc, tensors, quantization, resources };
         proto.validate()?;
         let framework = self.framework.get_or_init(samara_graph::framework);
-        let model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
+        let mut model = framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| error)?;
         drop(proto);
-        let model = samara_rewrite::rewrite(model.into_decluttered()?)?;
-        let plan = model.into_optimized()?.into_runnable()?;
+        samara_graph::simplify(&mut model)?;
+        let mut model = samara_rewrite::rewrite(model)?;
+        samara_graph::optimize(&mut model)?;
+        let plan = model.into_runnable()?;
         let operators = plan.order_without_consts().len();
         let graph = Graph::new(&metadata, plan, per_item)?;
         let sample = Sample::new(&metadata, &sample);

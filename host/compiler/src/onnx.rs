@@ -156,7 +156,8 @@ impl OnnxFile {
             .into_typed()
             .and_then(|mut model| {
                 samara_graph::repair_binary_trees(&mut model)?;
-                model.into_decluttered()
+                samara_graph::simplify(&mut model)?;
+                Ok(model)
             })
             .map_err(|error| blame_dimensions(declared.clone(), format!("{error:#}")))?;
         let output_names =

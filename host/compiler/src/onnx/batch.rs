@@ -15,8 +15,9 @@ pub fn single_item(model: &TypedModel) -> TractResult<Option<TypedModel>> {
     if !has_spatial_operators(model) || !items_are_independent(model)? {
         return Ok(None);
     }
-    let single = model.set_symbols(&HashMap::from([(batch, TDim::from(1))]))?;
-    Ok(Some(single.into_decluttered()?))
+    let mut single = model.set_symbols(&HashMap::from([(batch, TDim::from(1))]))?;
+    samara_graph::simplify(&mut single)?;
+    Ok(Some(single))
 }
 
 /// The symbol that is the first dimension of every input and output, and occurs in no other.

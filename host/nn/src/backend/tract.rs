@@ -180,12 +180,11 @@ impl Graph {
     }
 
     fn make_plan(&self, shapes: &Shapes) -> TractResult<Plan> {
-        let model = self.typed(Some(shapes))?;
-        match self.optimization {
-            Optimization::None | Optimization::Basic => model,
-            Optimization::Extended | Optimization::All => model.into_optimized()?,
+        let mut model = self.typed(Some(shapes))?;
+        if matches!(self.optimization, Optimization::Extended | Optimization::All) {
+            samara_graph::optimize(&mut model)?;
         }
-        .into_runnable()
+        model.into_runnable()
     }
 
     /// The typed graph, for inputs of these shapes, or of any.
@@ -208,7 +207,10 @@ impl Graph {
         }
         let mut model = model.into_typed()?;
         samara_graph::repair_binary_trees(&mut model)?;
-        if self.optimization == Optimization::None { Ok(model) } else { model.into_decluttered() }
+        if self.optimization != Optimization::None {
+            samara_graph::simplify(&mut model)?;
+        }
+        Ok(model)
     }
 
     fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, ComputeError> {
