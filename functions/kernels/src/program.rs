@@ -31,6 +31,8 @@ pub enum Unary {
     Gelu,
     /// x * x.
     Square,
+    /// x * x * x.
+    Cube,
     /// The square root.
     Sqrt,
     /// 1 / sqrt(x).
@@ -333,6 +335,7 @@ unsafe fn unary(operation: Unary, of: Reader, vectors: usize, to: *mut F32x4) {
             Unary::Erf => each(of, vectors, to, functions::erf),
             Unary::Gelu => each(of, vectors, to, functions::gelu),
             Unary::Square => each(of, vectors, to, |x| x * x),
+            Unary::Cube => each(of, vectors, to, |x| x * x * x),
             Unary::Sqrt => each(of, vectors, to, F32x4::sqrt),
             Unary::Rsqrt => each(of, vectors, to, |x| F32x4::splat(1.0) / x.sqrt()),
             Unary::Recip => each(of, vectors, to, |x| F32x4::splat(1.0) / x),

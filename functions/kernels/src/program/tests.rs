@@ -2,13 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-const UNARY: [Unary; 10] = [
+const UNARY: [Unary; 11] = [
     Unary::Sigmoid,
     Unary::Silu,
     Unary::Tanh,
     Unary::Erf,
     Unary::Gelu,
     Unary::Square,
+    Unary::Cube,
     Unary::Sqrt,
     Unary::Rsqrt,
     Unary::Recip,
@@ -26,6 +27,7 @@ fn unary_plain(operation: Unary, x: f32) -> f32 {
         Unary::Erf => one(functions::erf),
         Unary::Gelu => one(functions::gelu),
         Unary::Square => x * x,
+        Unary::Cube => x.powi(3),
         Unary::Sqrt => x.sqrt(),
         Unary::Rsqrt => 1.0 / x.sqrt(),
         Unary::Recip => 1.0 / x,

@@ -238,6 +238,8 @@ fn unary(op: &ElementWiseOp) -> Option<Deeds> {
         Unary::Erf
     } else if op.is::<math::Square>() {
         Unary::Square
+    } else if op.downcast_ref::<math::PowConst>().is_some_and(|power| power.exponent == 3.0) {
+        Unary::Cube
     } else if op.is::<math::Sqrt>() {
         Unary::Sqrt
     } else if op.is::<math::Rsqrt>() {

@@ -12,13 +12,14 @@ fn binary(index: usize) -> TypedBinOp {
 }
 
 fn unary(index: usize) -> ElementWiseOp {
-    let op: Box<dyn tract_core::ops::element_wise::ElementWiseMiniOp> = match index % 7 {
+    let op: Box<dyn tract_core::ops::element_wise::ElementWiseMiniOp> = match index % 8 {
         0 => Box::new(nn::Sigmoid {}),
         1 => Box::new(nn::Silu {}),
         2 => Box::new(math::Tanh {}),
         3 => Box::new(math::Erf {}),
         4 => Box::new(math::Square {}),
         5 => Box::new(nn::HardSwish {}),
+        6 => Box::new(math::PowConst { exponent: 3.0 }),
         _ => Box::new(math::Neg {}),
     };
     ElementWiseOp(op, None)
@@ -70,25 +71,31 @@ proptest! {
     }
 }
 
+/// GELU by the hyperbolic tangent, as frameworks write it: the cube is two products, or a power.
 #[test]
 fn arithmetic_that_comes_together_is_one_operator() {
-    let mut builder = Builder::default();
-    let x = builder.tensor(&[3, 40]);
-    let [third, half, one, factor] =
-        [0.044_715_f32, 0.5, 1.0, 0.797_884_6].map(|x| builder.constant(Tensor::from_shape(&[1, 1], &[x]).unwrap()));
-    // GELU by the hyperbolic tangent, as frameworks write it.
-    let cube = builder.node(math::mul(), &[x, x]);
-    let cube = builder.node(math::mul(), &[x, cube]);
-    let cube = builder.node(math::mul(), &[cube, third]);
-    let inner = builder.node(math::add(), &[x, cube]);
-    let inner = builder.node(math::mul(), &[inner, factor]);
-    let tanh = builder.node(ElementWiseOp(Box::new(math::Tanh {}), None), &[inner]);
-    let share = builder.node(math::add(), &[tanh, one]);
-    let share = builder.node(math::mul(), &[share, half]);
-    let gelu = builder.node(math::mul(), &[x, share]);
-    let names = check(builder.finish(&[gelu]), &[numbers(1, &[3, 40])]);
-    assert!(has(&names, "Map"), "{names:?}");
-    assert_eq!(names.iter().filter(|name| *name != "Const" && *name != "Source").count(), 1, "{names:?}");
+    for by_power in [false, true] {
+        let mut builder = Builder::default();
+        let x = builder.tensor(&[3, 40]);
+        let [third, half, one, factor] = [0.044_715_f32, 0.5, 1.0, 0.797_884_6]
+            .map(|x| builder.constant(Tensor::from_shape(&[1, 1], &[x]).unwrap()));
+        let cube = if by_power {
+            builder.node(math::pow_const(3.0), &[x])
+        } else {
+            let square = builder.node(math::mul(), &[x, x]);
+            builder.node(math::mul(), &[x, square])
+        };
+        let cube = builder.node(math::mul(), &[cube, third]);
+        let inner = builder.node(math::add(), &[x, cube]);
+        let inner = builder.node(math::mul(), &[inner, factor]);
+        let tanh = builder.node(ElementWiseOp(Box::new(math::Tanh {}), None), &[inner]);
+        let share = builder.node(math::add(), &[tanh, one]);
+        let share = builder.node(math::mul(), &[share, half]);
+        let gelu = builder.node(math::mul(), &[x, share]);
+        let names = check(builder.finish(&[gelu]), &[numbers(1, &[3, 40])]);
+        assert!(has(&names, "Map"), "{names:?}");
+        assert_eq!(names.iter().filter(|name| *name != "Const" && *name != "Source").count(), 1, "{names:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Operators as tract has them, but for dimensions whose size is not known.
 //!
-//! tract 0.23.9 computes with such dimensions as symbols, which take long as elements of a tensor, and holds whatever is cast to `INT64`
-//! for one. `Cast` does so no more than it has to, and three operators that refuse symbols or fail on them do neither.
+//! tract 0.23.9 computes with such dimensions as symbols, and makes symbols of whatever is cast to `INT64`, though they take long as the
+//! elements of a tensor: `Cast` makes none here. Three other operators refuse symbols, or fail on them, for no need.
 
 use std::sync::LazyLock;
 
@@ -48,13 +48,13 @@ fn cumulative_sum(_: &ParsingContext<'_>, node: &NodeProto) -> Parsed {
     Ok((expand(CumulativeSum { reverse: is("reverse")?, exclusive: is("exclusive")? }), vec![]))
 }
 
-/// `Cast` to `INT64`: to symbols only of what may be a dimension, as neither the truth of something nor a fraction is.
+/// `Cast` to `INT64`: symbols stay what they are, and nothing else becomes one.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct ToInteger;
 
 impl ToInteger {
     fn result(of: DatumType) -> DatumType {
-        if of == bool::datum_type() || of.is_float() { i64::datum_type() } else { TDim::datum_type() }
+        if of == TDim::datum_type() { of } else { i64::datum_type() }
     }
 }
 
