@@ -8,6 +8,7 @@ mod quantized;
 mod shape;
 mod sizes;
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
@@ -46,8 +47,8 @@ pub struct TypedGraph {
     pub cost: Cost,
 }
 
-/// The size that a dynamic dimension has in a sample input.
-const SAMPLE_SIZE: i64 = 1;
+/// The largest size that a dynamic dimension has in a sample input.
+const LARGEST_SAMPLE: i64 = 1 << 16;
 
 // === impl OnnxFile ===
 
@@ -176,12 +177,7 @@ fn describe(model: TypedModel, inputs: Vec<String>, outputs: Vec<String>) -> Res
     };
     let input_facts = facts(&model.inputs)?;
     let output_facts = facts(&model.outputs)?;
-    let mut symbols = SymbolValues::default();
-    for fact in &input_facts {
-        for symbol in fact.shape.iter().flat_map(TDim::symbols) {
-            symbols.set(&symbol, SAMPLE_SIZE);
-        }
-    }
+    let symbols = sample_sizes(&model, &input_facts);
     let sample = input_facts
         .iter()
         .map(|fact| fact.shape.eval_to_usize(&symbols).map(|shape| shape.to_vec()).map_err(graph))
@@ -195,6 +191,36 @@ fn describe(model: TypedModel, inputs: Vec<String>, outputs: Vec<String>) -> Res
     let single = batch::single_item(&model).map_err(graph)?;
     let per_item = single.is_some();
     Ok(TypedGraph { model: single.unwrap_or(model), inputs, outputs, per_item, sample, cost })
+}
+
+/// Sizes for the dynamic dimensions of the inputs: 1, or more where a tensor in the graph would have no elements, as what takes a sound
+/// takes so many numbers of it at the least.
+fn sample_sizes(model: &TypedModel, inputs: &[TypedFact]) -> SymbolValues {
+    let mut sizes: HashMap<Symbol, i64> = HashMap::new();
+    for symbol in inputs.iter().flat_map(|fact| fact.shape.iter()).flat_map(TDim::symbols) {
+        sizes.insert(symbol, 1);
+    }
+    let values = |sizes: &HashMap<Symbol, i64>| {
+        let mut values = SymbolValues::default();
+        sizes.iter().for_each(|(symbol, size)| values.set(symbol, *size));
+        values
+    };
+    for node in model.nodes() {
+        for size in node.outputs.iter().flat_map(|output| output.fact.shape.iter()) {
+            // One that other symbols are part of is not known before it runs.
+            while size.eval(&values(&sizes)).to_i64().is_ok_and(|size| size < 1) {
+                let mut larger = sizes.clone();
+                for symbol in size.symbols() {
+                    larger.entry(symbol).and_modify(|size| *size *= 2);
+                }
+                if larger == sizes || larger.values().any(|size| *size > LARGEST_SAMPLE) {
+                    break;
+                }
+                sizes = larger;
+            }
+        }
+    }
+    values(&sizes)
 }
 
 fn spec(name: String, fact: &TypedFact) -> Result<TensorSpec, CompileError> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use samara_tests::npy;
-use samara_tests::onnx::{Graph, Named, Type, Unknown};
+use samara_tests::onnx::{Graph, Named, Size, Type, Unknown};
 use samara_tests::samara::{self, Run};
 use samara_tests::tensor::Tensor;
 use tempfile::tempdir;
@@ -94,4 +94,19 @@ fn positions_may_be_counted() {
         let output = infer(directory.path(), &Tensor::int64("ids", &shape, ids));
         assert_eq!(output, Tensor::int64("y", &shape, positions));
     }
+}
+
+/// As what takes a sound does: nothing is left of fewer than 16 numbers.
+#[test]
+fn a_dimension_may_have_a_least_size() {
+    let directory = tempdir().unwrap();
+    let graph = Graph::new()
+        .input("x", Type::Float, &[Named("batch"), Size(1), Named("samples")])
+        .weights("sum", &[1, 1, 16], &[1.0; 16])
+        .node("Conv", &["x", "sum"], &["y"])
+        .output("y", Type::Float, &[Named("batch"), Size(1), Unknown]);
+    compile(directory.path(), &graph.write(directory.path(), "model.onnx"), &["--name", "sums"]).succeeds();
+    let numbers: Vec<f32> = (0..34_u8).map(f32::from).collect();
+    let output = infer(directory.path(), &Tensor::fp32("x", &[2, 1, 17], &numbers));
+    assert_eq!(output, Tensor::fp32("y", &[2, 1, 2], &[120.0, 136.0, 392.0, 408.0]));
 }
