@@ -17,6 +17,7 @@ pub mod places;
 mod product;
 pub mod program;
 pub mod quantized;
+pub mod resample;
 pub mod rows;
 pub mod strided;
 mod tile;

@@ -23,5 +23,6 @@ pub mod parts;
 pub mod pool;
 pub mod product;
 pub mod quantized;
+pub mod resample;
 mod strips;
 pub mod winograd;

@@ -21,6 +21,7 @@ use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::konst::Const;
 use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::math;
+use tract_core::ops::nn::resize::Resize;
 use tract_core::ops::nn::{self, Reduce, Reducer};
 use tract_core::ops::scan::Scan;
 use tract_onnx_opl::ml::tree_ensemble_classifier::TreeEnsembleClassifier;
@@ -373,6 +374,9 @@ impl<'a> Rewriter<'a> {
         }
         if let Some(op) = node.op_as::<array::Pad>() {
             return self.pad(node, op);
+        }
+        if let Some(op) = node.op_as::<Resize>() {
+            return self.resize(node, op);
         }
         if let Some(op) = node.op_as::<TreeEnsembleClassifier>() {
             return self.forest(node, op);

@@ -4,6 +4,7 @@ use super::*;
 use samara_operators::forest::Forest;
 use samara_operators::lines;
 use samara_operators::pad::Pad;
+use samara_operators::resample::{Becomes, Resample};
 
 impl Rewriter<'_> {
     /// An order of a value's axes of which this one is the last; one that it lies in, if there is such a one.
@@ -68,6 +69,46 @@ impl Rewriter<'_> {
         let op = Pad { pads: op.pads.iter().copied().collect(), mode: op.mode.clone() };
         let natural = self.wire(&node.name, Box::new(op), &[at])?;
         self.value(node.id.into()).natural = Some(natural);
+        Ok(true)
+    }
+
+    /// One axis after the other, in whatever order they lie.
+    pub(super) fn resize(&mut self, node: &TypedNode, op: &Resize) -> TractResult<bool> {
+        let (input, output) = (node.inputs[0], OutletId::new(node.id, 0));
+        let shape = self.fact(input)?.shape.to_tvec();
+        let given = |slot: Option<usize>| {
+            let tensor = self.constant(*node.inputs.get(slot?)?)?;
+            (tensor.len() == shape.len()).then_some(tensor)
+        };
+        let becomes: Vec<Option<Becomes>> = if let Some(scales) = given(op.optional_scales_input) {
+            let scales = scales.cast_to::<f32>()?;
+            let scales = scales.try_as_plain_ram()?.as_slice::<f32>()?;
+            scales.iter().map(|scale| (*scale != 1.0).then_some(Becomes::Times(*scale))).collect()
+        } else if let Some(sizes) = given(op.optional_sizes_input) {
+            let sizes = sizes.cast_to::<TDim>()?;
+            let sizes = sizes.try_as_plain_ram()?.as_slice::<TDim>()?;
+            let changed = |(size, was): (&TDim, &TDim)| (size != was).then_some(Becomes::Size(size.clone()));
+            sizes.iter().zip(&shape).map(changed).collect()
+        } else {
+            return Ok(false);
+        };
+        if !self.is_f32(input)? || self.constant(input).is_some() {
+            return Ok(false);
+        }
+        // Axes of one place lie nowhere, and may come or go.
+        let is_natural = self.axes(input)? != self.axes(output)?;
+        let order = if is_natural { (0..shape.len()).collect() } else { self.orders(input)?.swap_remove(0) };
+        let mut at = if is_natural { self.natural(input)? } else { self.stored(input, &order)? };
+        for (position, axis) in order.iter().enumerate() {
+            let Some(becomes) = &becomes[*axis] else { continue };
+            let op = Resample { how: op.clone(), axis: position, becomes: becomes.clone() };
+            at = self.helper(&node.name, Box::new(op), &[at])?;
+        }
+        if is_natural {
+            self.value(output).natural = Some(at);
+        } else {
+            self.put(output, order, at);
+        }
         Ok(true)
     }
 

@@ -7,6 +7,7 @@ use tract_core::ops::einsum::EinSum;
 use tract_core::ops::logic::{Iff, comp_eq};
 use tract_core::ops::lstm_cell::LstmEpilogue;
 use tract_core::ops::math;
+use tract_core::ops::nn::resize::{CoordTransformer, Interpolator, Nearest, Resize};
 use tract_core::ops::nn::{Reduce, Reducer, RmsNorm, Softmax, SoftmaxKind};
 use tract_core::ops::scan::{InputMapping, OutputMapping, Scan, ScanInfo};
 use tract_onnx_opl::ml::tree::{Aggregate, TreeEnsemble, TreeEnsembleData};
@@ -104,6 +105,56 @@ proptest! {
             let input = builder.tensor(&shape);
             let output = builder.node(Pad { pads: pads.to_vec(), mode }, &[input]);
             check(builder.finish(&[output]), &[numbers(seed, &shape)]);
+        }
+    }
+
+    #[test]
+    fn other_sizes_are_the_same(
+        shape in prop::array::uniform4(1..7_usize),
+        becomes in prop::array::uniform4((any::<bool>(), 1..15_usize)),
+        (by_scale, moved, batched) in any::<(bool, bool, bool)>(),
+        (transformer, interpolator, nearest) in (0..6_usize, 0..3_usize, any::<bool>()),
+        seed in 0..1000_u32,
+    ) {
+        let transformer = ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "half_pixel_symmetric", "tf_half_pixel_for_nn"][transformer];
+        let how = Resize {
+            coord_transformer: CoordTransformer::parse(transformer).unwrap(),
+            interpolator: [Interpolator::Linear, Interpolator::Nearest, Interpolator::Cubic][interpolator].clone(),
+            nearest: if nearest { Nearest::Floor } else { Nearest::RoundPreferCeil },
+            optional_scales_input: by_scale.then_some(1),
+            optional_sizes_input: (!by_scale).then_some(1),
+        };
+        let mut builder = Builder::default();
+        let mut fact: TVec<TDim> = shape.iter().map(|size| size.to_dim()).collect();
+        let becomes: Vec<usize> = becomes.into_iter().zip(shape).map(|((is, other), was)| if is { other } else { was }).collect();
+        let batched = batched && becomes[0] == shape[0];
+        if batched {
+            fact[0] = builder.model.symbols.sym("batch").to_dim();
+        }
+        let mut input = builder.source(f32::fact(&*fact));
+        if moved {
+            // Convolutions leave channels last.
+            input = builder.node(AxisOp::Move(1, 3), &[input]);
+            input = builder.node(math::mul(), &[input, input]);
+            input = builder.node(AxisOp::Move(3, 1), &[input]);
+        }
+        let given = if by_scale {
+            tensor1(&becomes.iter().zip(shape).map(|(becomes, was)| *becomes as f32 / was as f32).collect::<Vec<_>>())
+        } else {
+            let sizes: Vec<TDim> = (0..4).map(|axis| if axis == 0 && batched { fact[0].clone() } else { becomes[axis].to_dim() }).collect();
+            tensor1(&sizes)
+        };
+        let given = builder.constant(given);
+        let output = builder.node(how, &[input, given]);
+        let model = builder.finish(&[output]);
+        if batched && !by_scale {
+            // tract does not know the batch's size when it runs.
+            let rewritten = samara_rewrite::rewrite(model).unwrap().into_optimized().unwrap().into_runnable().unwrap();
+            let got = rewritten.run(tvec!(numbers(seed, &shape).into_tvalue())).unwrap();
+            prop_assert_eq!(got[0].shape(), &*becomes);
+        } else {
+            let names = check(model, &[numbers(seed, &shape)]);
+            prop_assert!(!has(&names, "Resize"), "{names:?}");
         }
     }
 
