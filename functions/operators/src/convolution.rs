@@ -42,12 +42,16 @@ impl PartialEq for Convolution {
 impl Eq for Convolution {}
 
 /// What the windows of a convolution are read from.
-struct Images<'a> {
-    window: Window,
-    channels: usize,
-    numbers: &'a [f32],
+pub(crate) struct Images<'a> {
+    pub window: Window,
+    /// The channels of a place that are read.
+    pub channels: usize,
+    /// From one place to the next, in numbers: all channels.
+    pub pitch: usize,
+    /// From the first channel that is read on.
+    pub numbers: &'a [f32],
     /// As many as a row of a window has: what is outside of an image.
-    zeros: &'a [f32],
+    pub zeros: &'a [f32],
 }
 
 // SAFETY: each way to pack writes all steps of a window, for each of the four.
@@ -55,7 +59,9 @@ unsafe impl Rows for Images<'_> {
     /// The windows of four places.
     unsafe fn pack(&self, first: usize, last: usize, to: Part) {
         let Window { kernel, stride, dilation, before, input, output } = self.window;
-        let (channels, size) = (self.channels, output[0] * output[1]);
+        let (channels, pitch, size) = (self.channels, self.pitch, output[0] * output[1]);
+        // Whether the steps of a row of a window lie together.
+        let together = (dilation[1] == 1 && pitch == channels) || kernel[1] == 1;
         let (mut item, place) = (first / size, first % size);
         let (mut y, mut x) = (place / output[1], place % output[1]);
         let reach = [0, 1].map(|axis| (kernel[axis] - 1) * dilation[axis]);
@@ -65,23 +71,26 @@ unsafe impl Rows for Images<'_> {
             && x + PART <= output[1]
             && top < input[0].saturating_sub(reach[0])
             && left < input[1].saturating_sub(reach[1] + (PART - 1) * stride[1])
-            && (dilation[1] == 1 || kernel[1] == 1)
+            && (together || pitch > channels)
             && (channels > 1 || stride[1] > 1)
         {
-            let at = ((item * input[0] + top) * input[1] + left) * channels;
+            let at = ((item * input[0] + top) * input[1] + left) * pitch;
+            let (steps, length) = if together { (1, kernel[1] * channels) } else { (kernel[1], channels) };
             for row in 0..kernel[0] {
-                let at = at + row * dilation[0] * input[1] * channels;
-                // SAFETY: all four windows are inside of the image, and there is room for this part of them.
-                unsafe {
-                    let from = self.numbers.as_ptr().add(at);
-                    let rows = std::array::from_fn(|index| from.add(index * stride[1] * channels));
-                    to.pack(row * kernel[1] * channels, rows, kernel[1] * channels);
+                for step in 0..steps {
+                    let at = at + (row * dilation[0] * input[1] + step * dilation[1]) * pitch;
+                    // SAFETY: all four windows are inside of the image, and there is room for this part of them.
+                    unsafe {
+                        let from = self.numbers.as_ptr().add(at);
+                        let rows = std::array::from_fn(|index| from.add(index * stride[1] * pitch));
+                        to.pack((row * kernel[1] + step) * channels, rows, length);
+                    }
                 }
             }
             return;
         }
         let places: [_; PART] = std::array::from_fn(|index| {
-            let place = (item * input[0] * input[1] * channels, y * stride[0], x * stride[1]);
+            let place = (item * input[0] * input[1] * pitch, y * stride[0], x * stride[1]);
             if first + index < last {
                 x += 1;
                 if x == output[1] {
@@ -96,7 +105,7 @@ unsafe impl Rows for Images<'_> {
         let interior = places.iter().all(|(_, _, x)| *x >= before[1] && x + reach[1] < input[1] + before[1]);
         let [one, .., other] = places;
         let in_one_row = first + PART <= last + 1 && one.1 == other.1 && one.0 == other.0;
-        if channels == 1 && stride[1] == 1 && interior && in_one_row {
+        if pitch == 1 && stride[1] == 1 && interior && in_one_row {
             // The same step of four windows is four numbers beside each other.
             for row in 0..kernel[0] {
                 let y = (one.1 + row * dilation[0]).checked_sub(before[0]).filter(|y| *y < input[0]);
@@ -113,7 +122,7 @@ unsafe impl Rows for Images<'_> {
             }
             return;
         }
-        let beside = interior && (dilation[1] == 1 || kernel[1] == 1);
+        let beside = interior && together;
         let (steps, length) = if beside { (1, kernel[1] * channels) } else { (kernel[1], channels) };
         for row in 0..kernel[0] {
             for step in 0..steps {
@@ -124,7 +133,7 @@ unsafe impl Rows for Images<'_> {
                     if outside {
                         return self.zeros.as_ptr();
                     }
-                    let at = item + ((y - before[0]) * input[1] + x - before[1]) * channels;
+                    let at = item + ((y - before[0]) * input[1] + x - before[1]) * pitch;
                     // SAFETY: the place is inside of the image, and so is the rest of the row.
                     unsafe { self.numbers.as_ptr().add(at) }
                 });
@@ -212,8 +221,8 @@ impl EvalOp for Convolution {
         // Of one channel, numbers of windows side by side lie side by side where no window ends outside.
         let padded = (channels == 1 && window.stride[1] == 1).then(|| pad(&window, channels, items, numbers)).flatten();
         let images = match &padded {
-            Some((window, numbers)) => Images { window: *window, channels, numbers, zeros: &zeros },
-            None => Images { window, channels, numbers, zeros: &zeros },
+            Some((window, numbers)) => Images { window: *window, channels, pitch: channels, numbers, zeros: &zeros },
+            None => Images { window, channels, pitch: channels, numbers, zeros: &zeros },
         };
         multiply(&images, &self.weights, self.activation, &bound, 0, to);
         Ok(tvec!(output.into_tvalue()))

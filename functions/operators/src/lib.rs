@@ -14,6 +14,7 @@ pub mod fourier;
 pub mod fused;
 pub mod gather;
 pub mod geometry;
+pub mod grouped;
 mod image;
 pub mod layout;
 pub mod lines;

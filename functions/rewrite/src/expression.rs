@@ -13,6 +13,7 @@ use samara_operators::convolution::Convolution;
 use samara_operators::depthwise::Depthwise;
 use samara_operators::fused::Fused;
 use samara_operators::geometry::Geometry;
+use samara_operators::grouped::GroupedConvolution;
 use samara_operators::layout::Order;
 use samara_operators::product::Product;
 use samara_operators::quantized::{Over, QuantizedProduct};
@@ -90,6 +91,8 @@ pub enum RootKind {
         columns: TVec<usize>,
     },
     Convolution(Geometry),
+    /// In so many groups.
+    Grouped(Geometry, usize),
     /// Of floats, or of bytes that stand for some.
     Depthwise(Geometry, Option<Quantization>),
     /// Of bytes: the weights, as those of floats lie, and where the new graph has the bytes' zero point.
@@ -401,7 +404,9 @@ impl Root {
     pub fn has_columns(&self) -> bool {
         match &self.kind {
             RootKind::Product { columns, .. } => columns.len() == 1,
-            RootKind::Convolution(geometry) | RootKind::Depthwise(geometry, _) => geometry.output[3],
+            RootKind::Convolution(geometry) | RootKind::Grouped(geometry, _) | RootKind::Depthwise(geometry, _) => {
+                geometry.output[3]
+            }
             RootKind::Quantized { over: Over::Rows(_, columns), .. } => columns.len() == 1,
             RootKind::Quantized { over: Over::Windows(geometry), .. } => geometry.output[3],
         }
@@ -448,6 +453,18 @@ impl Root {
                     .flatten();
                 let weights = Arc::new(Weights::pack(depth, columns, weight, bias));
                 Box::new(Convolution { geometry, weights, shallow: shallow.map(Arc::new), activation, fused })
+            }
+            RootKind::Grouped(geometry, groups) => {
+                let of_group = columns / groups;
+                let weights = (0..columns).step_by(of_group).map(|first| {
+                    Weights::pack(
+                        depth,
+                        of_group,
+                        |step, column| weight(step, first + column),
+                        |column| bias(first + column),
+                    )
+                });
+                Box::new(GroupedConvolution { geometry, weights: weights.collect(), activation, fused })
             }
             RootKind::Quantized { over, weights, .. } => {
                 let weight = |step: usize, column: usize| i32::from(weights[step * columns + column]);

@@ -69,7 +69,7 @@ impl Rewriter<'_> {
         let (Some(weights), Some(bias)) = (numbers(&kernel), numbers(&bias)) else { return Ok(false) };
         let (from, to) = (op.pool_spec.input_channels, op.pool_spec.output_channels);
         let depthwise = op.group > 1 && op.group == from && from == to;
-        if op.q_params.is_some() || !self.is_f32(input)? || !(depthwise || op.group == 1) {
+        if op.q_params.is_some() || !self.is_f32(input)? {
             return Ok(false);
         }
         let Some((geometry, order, result)) = self.geometry(node, &op.pool_spec)? else { return Ok(false) };
@@ -95,7 +95,7 @@ impl Rewriter<'_> {
             }
         }
         let summands = if bias.len() == 1 { vec![bias[0]; to] } else { bias.to_vec() };
-        if let Some((scale, constant)) = self.both_bytes(input, node.inputs[1]).filter(|_| !depthwise) {
+        if let Some((scale, constant)) = self.both_bytes(input, node.inputs[1]).filter(|_| op.group == 1) {
             let at = |step: usize, column: usize| place(step / from, step % from, column);
             if let Some(weights) = constant.weights(steps * from, to, at)? {
                 let over = Over::Windows(geometry);
@@ -134,7 +134,11 @@ impl Rewriter<'_> {
             Some((at, quantization)) => (at, Some(quantization)),
             None => (self.stored(input, &order)?, None),
         };
-        let kind = if depthwise { RootKind::Depthwise(geometry, bytes) } else { RootKind::Convolution(geometry) };
+        let kind = match op.group {
+            1 => RootKind::Convolution(geometry),
+            _ if depthwise => RootKind::Depthwise(geometry, bytes),
+            groups => RootKind::Grouped(geometry, groups),
+        };
         let root = Root {
             outlet: output,
             kind,

@@ -11,7 +11,7 @@ struct Case {
     rank: usize,
     items: usize,
     channels: [usize; 2],
-    depthwise: bool,
+    group: usize,
     kernel: Vec<usize>,
     stride: Vec<usize>,
     dilation: Vec<usize>,
@@ -26,9 +26,16 @@ fn cases() -> impl Strategy<Value = Case> {
     let directions = |sizes: std::ops::Range<usize>| prop::collection::vec(sizes, 2);
     let window =
         (directions(1..6), directions(1..3), directions(1..3), directions(0..3), directions(0..3), directions(6..15));
-    let rest = (1..3_usize, 1..3_usize, prop::array::uniform2(1..20_usize), any::<bool>(), 0..4_usize, 0..1000_u32);
+    let rest =
+        (1..3_usize, 1..3_usize, prop::array::uniform2(1..20_usize), (0..3_usize, 2..6_usize), 0..4_usize, 0..1000_u32);
     (window, rest).prop_map(
-        |((kernel, stride, dilation, before, after, image), (rank, items, channels, depthwise, format, seed))| {
+        |((kernel, stride, dilation, before, after, image), (rank, items, channels, (kind, groups), format, seed))| {
+            // Of all channels; depthwise; in groups.
+            let (channels, group) = match kind {
+                0 => (channels, 1),
+                1 => ([channels[0]; 2], channels[0]),
+                _ => (channels.map(|channels| channels.div_ceil(3) * groups), groups),
+            };
             let format = [DataFormat::NCHW, DataFormat::NHWC, DataFormat::CHW, DataFormat::HWC][format];
             let cut = |sizes: Vec<usize>| sizes[..rank].to_vec();
             // The window is never larger than what it goes over.
@@ -40,8 +47,8 @@ fn cases() -> impl Strategy<Value = Case> {
             Case {
                 rank,
                 items: if format.has_n() { items } else { 1 },
-                channels: if depthwise { [channels[0]; 2] } else { channels },
-                depthwise: depthwise && channels[0] > 1,
+                channels,
+                group,
                 kernel: cut(kernel),
                 stride: cut(stride),
                 dilation,
@@ -74,7 +81,7 @@ impl Case {
     }
 
     fn convolution(&self, builder: &mut Builder, input: OutletId) -> OutletId {
-        let group = if self.depthwise { self.channels[0] } else { 1 };
+        let group = self.group;
         let kernel: Vec<usize> =
             [self.channels[1], self.channels[0] / group].into_iter().chain(self.kernel.iter().copied()).collect();
         let kernel = builder.constant(numbers(self.seed, &kernel));
@@ -98,6 +105,8 @@ proptest! {
         let output = case.convolution(&mut builder, input);
         let names = check(builder.finish(&[output]), &[numbers(7, &case.input())]);
         prop_assert!(!has(&names, "Conv") || has(&names, "Convolution"), "{names:?}");
+        let is_grouped = case.group > 1 && case.channels != [case.group; 2];
+        prop_assert_eq!(has(&names, "GroupedConvolution"), is_grouped, "{:?}", names);
     }
 
     /// Of such windows, rows and columns meet nothing but padding.
@@ -159,7 +168,7 @@ proptest! {
             rank: 2,
             items: 1,
             channels: [64, 72],
-            depthwise: false,
+            group: 1,
             kernel: vec![height, length],
             stride: vec![1, 1],
             dilation: vec![1, 1],
@@ -225,7 +234,7 @@ fn widened(image: [usize; 2], stride: usize, of: Use) -> (TypedModel, Vec<Tensor
         rank: 2,
         items: 2,
         channels,
-        depthwise: size > 1,
+        group: if size > 1 { channels[0] } else { 1 },
         kernel: vec![size; 2],
         stride: vec![stride; 2],
         dilation: vec![1; 2],
