@@ -67,6 +67,62 @@ impl TypedOp for Part {
     as_op!();
 }
 
+/// One index of an axis in so many, from the first that is taken on.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct Downsample {
+    /// The axis.
+    pub axis: usize,
+    /// The first index.
+    pub first: usize,
+    /// From one to the next.
+    pub stride: usize,
+}
+
+impl Op for Downsample {
+    fn name(&self) -> StaticName {
+        "Downsample".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("axis {}, {} and every {} behind", self.axis, self.first, self.stride)])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Downsample {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut shape: TVec<usize> = inputs[0].shape().into();
+        let size = shape[self.axis];
+        let becomes = size.saturating_sub(self.first).div_ceil(self.stride);
+        shape[self.axis] = becomes;
+        let length = shape[self.axis + 1..].iter().product::<usize>() * inputs[0].datum_type().size_of();
+        let from = inputs[0].try_as_plain_ram()?.as_bytes();
+        // SAFETY: all of it is written to below, unless there is nothing.
+        let mut output = unsafe { Tensor::uninitialized_dt(inputs[0].datum_type(), &shape)? };
+        if output.len() > 0 {
+            let mut plain = output.try_as_plain_ram_mut()?;
+            let parts = plain.as_bytes_mut().chunks_exact_mut(becomes * length);
+            for (to, from) in parts.zip(from.chunks_exact(size * length)) {
+                strided::copy(becomes, length, (&from[self.first * length..], self.stride * length), (to, length));
+            }
+        }
+        Ok(tvec!(output.into_tvalue()))
+    }
+}
+
+impl TypedOp for Downsample {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let mut shape = inputs[0].shape.to_tvec();
+        shape[self.axis] = (shape[self.axis].clone() - self.first).div_ceil(self.stride as u64);
+        Ok(tvec!(inputs[0].datum_type.fact(&*shape)))
+    }
+
+    as_op!();
+}
+
 /// Tensors along an axis of the result, one after the other.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Join {

@@ -16,6 +16,7 @@ use tract_core::internal::*;
 use tract_core::ops::array;
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cnn::{Conv, MaxPool, PoolSpec, SumPool};
+use tract_core::ops::downsample::Downsample;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::konst::Const;
@@ -340,6 +341,9 @@ impl<'a> Rewriter<'a> {
         }
         if let Some(op) = node.op_as::<array::Slice>() {
             return self.slice(node, op);
+        }
+        if let Some(op) = node.op_as::<Downsample>() {
+            return self.downsample(node, op);
         }
         if let Some(op) = node.op_as::<array::Gather>() {
             return self.gather(node, op);

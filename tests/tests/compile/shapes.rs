@@ -89,6 +89,21 @@ fn names_that_the_file_gives_to_what_nodes_make_are_no_obstacle() {
     }
 }
 
+/// As PyTorch's exporter calls sizes that it has computed.
+#[test]
+fn a_size_may_have_another_name_than_the_input_has_for_it() {
+    let directory = tempdir().unwrap();
+    let graph = Graph::new()
+        .input("x", Type::Float, &[Named("N"), Size(3)])
+        .declared("sum", Type::Float, &[Named("s39"), Size(3)])
+        .output("y", Type::Float, &[Named("s40"), Size(3)])
+        .node("Add", &["x", "x"], &["sum"])
+        .node("Mul", &["sum", "x"], &["y"]);
+    let path = graph.write(directory.path(), "model.onnx");
+    let report = compile(directory.path(), &path, &["--json", "--name", "named"]).succeeds().json();
+    assert_eq!(report["outputs"], json!([{"name": "y", "datatype": "FP32", "shape": [-1, 3]}]));
+}
+
 /// As exporters from Paddle and TensorFlow write shapes.
 #[test]
 fn sizes_that_are_computed_in_32_bits_may_be_dynamic() {

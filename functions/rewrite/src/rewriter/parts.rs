@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::*;
 use samara_operators::gather::Gather;
-use samara_operators::parts::{Join, Part};
+use samara_operators::parts::{Downsample, Join, Part};
+use tract_core::ops::downsample;
 
 /// A value that several of the new graph make up, along an axis.
 #[derive(Clone)]
@@ -24,6 +25,23 @@ impl Rewriter<'_> {
     pub(super) fn slice(&mut self, node: &TypedNode, op: &array::Slice) -> TractResult<bool> {
         let (Some(start), Some(end)) = (op.start.as_usize(), op.end.as_usize()) else { return Ok(false) };
         self.part(node, op.axis, start..end, &|axis| axis)
+    }
+
+    /// Every second row, say, as a convolution of one step needs them.
+    pub(super) fn downsample(&mut self, node: &TypedNode, op: &downsample::Downsample) -> TractResult<bool> {
+        let (input, output) = (node.inputs[0], OutletId::new(node.id, 0));
+        let Ok(stride) = usize::try_from(op.stride) else { return Ok(false) };
+        if self.fact(output)?.shape[op.axis].is_one() {
+            return self.part(node, op.axis, op.modulo..op.modulo + 1, &|axis| axis);
+        }
+        if !self.moves(input)? || stride == 0 {
+            return Ok(false);
+        }
+        let (order, at, bytes) = self.lying(input)?;
+        let Some(axis) = order.iter().position(|axis| *axis == op.axis) else { return Ok(false) };
+        let at = self.wire(&node.name, Box::new(Downsample { axis, first: op.modulo, stride }), &[at])?;
+        self.put_as(output, order, at, bytes);
+        Ok(true)
     }
 
     /// A lookup, whose indices are held against the axis.

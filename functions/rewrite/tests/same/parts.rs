@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use tract_core::internal::*;
 use tract_core::ops::array::{Gather, Slice, TypedConcat};
 use tract_core::ops::cnn::{Conv, KernelFormat, PaddingSpec, PoolSpec};
+use tract_core::ops::downsample::Downsample;
 use tract_core::ops::math;
 use tract_core::ops::nn::DataFormat;
 
@@ -53,6 +54,32 @@ proptest! {
         let outputs = [slice, one].map(|part| squared(&mut builder, part));
         let names = check(builder.finish(&outputs), &[numbers(seed, &shape)]);
         prop_assert!(!has(&names, "Slice") && !has(&names, "Gather"), "{names:?}");
+    }
+
+    #[test]
+    fn one_in_so_many_is_the_same(
+        shape in shapes(), axis in 0..4_usize, (first, stride) in (0..7_usize, 2..5_usize), (lies, dynamic) in any::<(bool, bool)>(),
+        seed in 0..1000_u32,
+    ) {
+        let first = first % shape[axis];
+        let mut builder = Builder::default();
+        let mut fact: TVec<TDim> = shape.iter().map(|size| size.to_dim()).collect();
+        if dynamic && shape[axis] > 1 && axis != 1 {
+            fact[axis] = builder.model.symbols.sym("size").to_dim();
+        }
+        let source = builder.source(f32::fact(&*fact));
+        // Channels last, as after a convolution: tract cannot simplify one that is followed by this.
+        let mut input = source;
+        if lies {
+            input = builder.node(AxisOp::Move(1, 3), &[input]);
+        }
+        input = squared(&mut builder, input);
+        if lies {
+            input = builder.node(AxisOp::Move(3, 1), &[input]);
+        }
+        let some = builder.node(Downsample { axis, stride: stride as isize, modulo: first }, &[input]);
+        let output = squared(&mut builder, some);
+        check(builder.finish(&[output]), &[numbers(seed, &shape)]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Shapes of inputs: what the model leaves open, and what the user fixes.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use tract_onnx::tract_hir::internal::*;
@@ -83,9 +84,7 @@ pub fn input_names(model: &InferenceModel) -> Vec<String> {
 
 pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), CompileError> {
     let names = input_names(model);
-    if !shapes.is_empty() {
-        forget_names(model).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
-    }
+    forget_names(model, shapes.is_empty()).map_err(|error| CompileError::Graph(format!("{error:#}")))?;
     for shape in shapes {
         let wrong = |reason: String| CompileError::InputShape { input: shape.name.clone(), reason };
         let index = names
@@ -121,12 +120,19 @@ pub fn fix(model: &mut InferenceModel, shapes: &[InputShape]) -> Result<(), Comp
     name_unknown_dimensions(model).map_err(|error| CompileError::Graph(format!("{error:#}")))
 }
 
-/// Forgets the names that the file gives to dimensions of what nodes make (`value_info`): they stand for dimensions of the inputs, which
-/// are no longer called so, and what they are is inferred from these.
-fn forget_names(model: &mut InferenceModel) -> TractResult<()> {
+/// Forgets the names that the file gives to dimensions of what nodes make (`value_info`), but for those of the inputs' dimensions where
+/// the user fixes none: else these are no longer called so. What the others are is inferred, and a name of its own would be taken for
+/// another size.
+fn forget_names(model: &mut InferenceModel, keeps_those_of_inputs: bool) -> TractResult<()> {
+    let mut known: HashSet<Symbol> = HashSet::new();
+    for input in model.inputs.iter().filter(|_| keeps_those_of_inputs) {
+        let sizes = model.outlet_fact(*input)?.shape.dims();
+        known.extend(sizes.filter_map(GenericFactoid::concretize).flat_map(|size| size.symbols()));
+    }
     let made = model.nodes().iter().flat_map(|node| (0..node.outputs.len()).map(|slot| OutletId::new(node.id, slot)));
     let made: Vec<OutletId> = made.filter(|outlet| !model.inputs.contains(outlet)).collect();
-    let is_named = |dimension: &DimFact| dimension.concretize().is_some_and(|size| size.to_usize().is_err());
+    let is_named =
+        |size: &DimFact| size.concretize().is_some_and(|size| size.symbols().iter().any(|name| !known.contains(name)));
     for outlet in made {
         let fact = model.outlet_fact(outlet)?;
         if !fact.shape.dims().any(is_named) {
