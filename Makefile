@@ -85,6 +85,11 @@ bench-node: build ## Put a node under load: overload, neighbours, growth, other 
 	@scripts/setup.sh models bench-tools node-tools
 	@RUST_BACKTRACE=0 $(TIMED) "a node under load" $(CARGO) run --release $(LOCKED) --package samara-bench -- node
 
+.PHONY: exports
+exports: build ## Hold networks that PyTorch exports against ONNX Runtime; writes docs/exports.md
+	@scripts/setup.sh export-tools
+	@SAMARA_BIN="$(SAMARA)" $(TIMED) "exports" .venv-exports/bin/python models/exports.py
+
 # === Check ===
 
 # Of the guests, tests and no libraries: cargo gives a cdylib's files no hash in their names, so that they would take the place of

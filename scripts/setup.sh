@@ -12,8 +12,10 @@
 #   bench-tools   wrk; ONNX Runtime in .venv
 #   node-tools    what `make bench-node` needs: oha in target/tools; FastAPI in .venv; KServe in .venv-kserve
 #   peer-tools    what `make bench-peers` compares with: ONNX Runtime, FastAPI and matplotlib in .venv; onnxruntime-web
+#   export-tools  what `make exports` needs, PyTorch among it, in .venv-exports
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
-#   all           all of the above but node-tools and peer-tools, which only `make bench-node` and `make bench-peers` need
+#   all           all of the above but node-tools, peer-tools and export-tools, which only `make bench-node`, `make bench-peers` and
+#                 `make exports` need
 #
 # On Debian and its like, missing packages are installed with apt-get, as root or through sudo. Elsewhere
 # the script says what is missing.
@@ -398,21 +400,33 @@ set_up_oha() {
     step_done
 }
 
+# install_apart ENVIRONMENT FILE: an environment of its own, for what wants other packages, or large ones.
+install_apart() {
+    local environment=$1 wanted=$2
+    if cmp -s "$wanted" "$environment/requirements.txt"; then
+        found "requirements unchanged: $wanted"
+        return
+    fi
+    found "installing: $wanted"
+    "$VENV/bin/python" -m venv --clear "$environment"
+    logged "$environment/bin/python" -m pip install --disable-pip-version-check --no-input -r "$wanted" ||
+        fail "pip could not install the requirements" "see $LOG; a package index must be reachable"
+    cp "$wanted" "$environment/requirements.txt"
+}
+
 set_up_servers() {
-    local wanted=benches/peers/kserve-requirements.txt environment=.venv-kserve
-    step "servers: FastAPI in $VENV; KServe, which wants other packages, in $environment"
+    step "servers: FastAPI in $VENV; KServe, which wants other packages, in .venv-kserve"
     ensure_venv
     # shellcheck disable=SC2086
     install_requirements $MODEL_REQUIREMENTS tests/python/requirements.txt benches/peers/requirements.txt
-    if cmp -s "$wanted" "$environment/requirements.txt"; then
-        found "requirements unchanged: $wanted"
-    else
-        found "installing: $wanted"
-        "$VENV/bin/python" -m venv --clear "$environment"
-        logged "$environment/bin/python" -m pip install --disable-pip-version-check --no-input -r "$wanted" ||
-            fail "pip could not install the requirements" "a package index must be reachable"
-        cp "$wanted" "$environment/requirements.txt"
-    fi
+    install_apart .venv-kserve benches/peers/kserve-requirements.txt
+    step_done
+}
+
+set_up_exports() {
+    step "exports: PyTorch, transformers and timm in .venv-exports"
+    ensure_venv
+    install_apart .venv-exports models/requirements-exports.txt
     step_done
 }
 
@@ -495,11 +509,11 @@ set_up_guest_clippy() {
 # === Which parts ===
 
 usage() {
-    sed -n '/^# Usage/,/^#   all/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '/^# Usage/,/^#   *`make exports` need/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests sounds wrk"
-ALL_STEPS="$ALL_STEPS servers oha peers cargo_deny guest_clippy"
+ALL_STEPS="$ALL_STEPS servers oha peers exports cargo_deny guest_clippy"
 wanted_steps=" "
 for part in "${@:-all}"; do
     case $part in
@@ -511,6 +525,7 @@ for part in "${@:-all}"; do
         bench-tools) wanted_steps+="python_tests wrk " ;;
         node-tools) wanted_steps+="servers oha " ;;
         peer-tools) wanted_steps+="peers " ;;
+        export-tools) wanted_steps+="exports " ;;
         cargo-deny) wanted_steps+="cargo_deny " ;;
         guest-clippy) wanted_steps+="guest_clippy " ;;
         check-tools) wanted_steps+="cargo_deny guest_clippy " ;;
