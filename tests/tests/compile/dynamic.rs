@@ -1,29 +1,10 @@
 //! Graphs of which more than one dimension is dynamic, as transformers are exported, compiled so and run.
 
-use std::fs;
-use std::path::Path;
-
-use samara_tests::npy;
 use samara_tests::onnx::{Graph, Named, Size, Type, Unknown};
-use samara_tests::samara::{self, Run};
 use samara_tests::tensor::Tensor;
 use tempfile::tempdir;
 
-use super::compile;
-
-/// What a compiled model of one input gives.
-fn infer(directory: &Path, input: &Tensor) -> Tensor {
-    let path = directory.join("input.npy");
-    npy::write(&path, input);
-    let outputs = directory.join("outputs");
-    let mut command = samara::command();
-    command.current_dir(directory).arg("infer").arg("model.wasm");
-    command.arg("--input").arg(format!("{}={}", input.name, path.display())).arg("--output").arg(&outputs);
-    Run::of(&mut command).succeeds();
-    let output = npy::read(&outputs.join("y.npy"), "y");
-    fs::remove_dir_all(outputs).unwrap();
-    output
-}
+use super::{compile, infer};
 
 fn graph(input: &str, integers: &[(&str, &[i64], i64)]) -> Graph {
     let mut graph = Graph::new().input(input, Type::Int64, &[Named("batch"), Named("tokens")]);
