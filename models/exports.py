@@ -317,8 +317,9 @@ def export(network: Network, exporter: str, path: Path) -> None:
     options = {"input_names": names, "output_names": ["y"], "dynamo": exporter == "dynamo", "verbose": False}
     if exporter == "dynamo":
         shapes = tuple(dict(kind.axes) for _ in names)
-        takes = next(iter(module.forward.__annotations__))
-        options |= {"dynamic_shapes": {takes: shapes} if isinstance(module, Of) else shapes, "external_data": False}
+        # As arguments that have a name together.
+        given = {"tensors": shapes} if isinstance(module, Of) else shapes
+        options |= {"dynamic_shapes": given, "external_data": False}
     else:
         named = {axis: dimension.__name__ for axis, dimension in kind.axes.items()}
         options |= {"dynamic_axes": {**dict.fromkeys(names, named), "y": {0: "batch"}}, "opset_version": 17}
