@@ -33,6 +33,8 @@ fn write(model: &TypedModel) -> TractResult<Vec<Part>> {
     // What the file says about itself is in the manifest; NNEF has no way to quote some of it.
     let mut model = model.clone();
     model.properties.clear();
+    // Outputs are told by their places; what they are called may be what some other node is called.
+    model.outlet_labels.clear();
     rename(&mut model);
     let framework = samara_graph::framework();
     check_names(&to_proto_model(&framework, &model)?)?;

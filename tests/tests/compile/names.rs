@@ -22,3 +22,20 @@ fn names_that_differ_in_a_dot_are_two() {
     let output = infer(directory.path(), &Tensor::fp32("x", &[2], &[1.0, -2.0]));
     assert_eq!(output, Tensor::fp32("y", &[2], &[10.0, 16.0]));
 }
+
+/// An output of one node with the name of another node, which it takes something from.
+#[test]
+fn an_output_may_be_called_as_another_node() {
+    let directory = tempdir().unwrap();
+    let graph = Graph::new()
+        .input("x", Type::Float, &[Size(2)])
+        // This node is called `Add_sum`.
+        .node("Add", &["x", "x"], &["sum"])
+        .node("Mul", &["sum", "x"], &["Add_sum"])
+        .node("Sub", &["sum", "Add_sum"], &["y"])
+        .output("y", Type::Float, &[Size(2)])
+        .output("Add_sum", Type::Float, &[Size(2)]);
+    compile(directory.path(), &graph.write(directory.path(), "model.onnx"), &["--name", "names"]).succeeds();
+    let output = infer(directory.path(), &Tensor::fp32("x", &[2], &[1.0, -2.0]));
+    assert_eq!(output, Tensor::fp32("y", &[2], &[0.0, -12.0]));
+}
