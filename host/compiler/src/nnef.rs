@@ -10,7 +10,7 @@ use std::path::{Component, PathBuf};
 use tract_nnef::ProtoModel;
 use tract_nnef::ast::{LValue, RValue};
 use tract_nnef::internal::*;
-use tract_nnef::ser::to_proto_model;
+use tract_nnef::ser::{rewrite_model, to_proto_model};
 use tract_nnef::tract_core::ops::scan::Scan;
 
 use crate::CompileError;
@@ -35,6 +35,8 @@ fn write(model: &TypedModel) -> TractResult<Vec<Part>> {
     model.properties.clear();
     // Outputs are told by their places; what they are called may be what some other node is called.
     model.outlet_labels.clear();
+    // What tract makes of it for the text, so that what is added then has names of its own too.
+    rewrite_model(&mut model)?;
     rename(&mut model);
     let framework = samara_graph::framework();
     check_names(&to_proto_model(&framework, &model)?)?;
