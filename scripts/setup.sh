@@ -14,8 +14,7 @@
 #   peer-tools    what `make bench-peers` compares with: ONNX Runtime, FastAPI and matplotlib in .venv; onnxruntime-web
 #   export-tools  what `make exports` needs, PyTorch among it, in .venv-exports
 #   check-tools   cargo-deny and guest-clippy, which are parts of their own too
-#   all           all of the above but node-tools, peer-tools and export-tools, which only `make bench-node`, `make bench-peers` and
-#                 `make exports` need
+#   all           all of the above but node-tools, peer-tools and export-tools, which one command each needs
 #
 # On Debian and its like, missing packages are installed with apt-get, as root or through sudo. Elsewhere
 # the script says what is missing.
@@ -509,7 +508,7 @@ set_up_guest_clippy() {
 # === Which parts ===
 
 usage() {
-    sed -n '/^# Usage/,/^#   *`make exports` need/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '/^# Usage/,/^#   all/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 }
 
 ALL_STEPS="compilers wasm_toolchain python demo_model models nextest python_tests node_tests sounds wrk"

@@ -2,13 +2,13 @@
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{Target, Weights, parts};
+use samara_kernels::rows::{Target, Weights};
 use tract_core::internal::*;
 
 use crate::convolution::Images;
 use crate::fused::{Bound, Fused};
 use crate::geometry::Geometry;
-use crate::strips::Rows;
+use crate::strips;
 
 /// A convolution in groups with weights, biases, an activation, and arithmetic.
 #[derive(Clone)]
@@ -88,21 +88,16 @@ impl EvalOp for GroupedConvolution {
         // As many rows at once as suits one group: their result stays near while the others follow.
         let at_once = self.weights[0].rows_at_a_time();
         // Not zeros: what is read has been packed before.
-        let mut strips = Box::<[F32x4]>::new_uninit_slice(self.weights[0].room_for(at_once.min(rows)));
+        let mut room = Box::<[F32x4]>::new_uninit_slice(self.weights[0].room_for(at_once.min(rows)));
         for (band, to) in to.chunks_mut(at_once * columns).enumerate() {
             let (first, some) = (band * at_once, to.len() / columns);
             for (group, weights) in self.weights.iter().enumerate() {
                 let images = Images { window, channels, pitch, numbers: &numbers[group * channels..], zeros: &zeros };
-                for part in parts(some, depth, strips.as_mut_ptr().cast()) {
-                    // SAFETY: there are as many places, and there is as much room.
-                    unsafe { images.pack(first + part.first, first + part.last, part) };
-                }
                 let target = Target { to: to[group * of_group..].as_mut_ptr(), stride: columns };
-                // SAFETY: the strips of so many rows have been packed, each to its end, and there is as much room.
+                // SAFETY: there are as many places, and there is as much room.
                 unsafe {
-                    let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(some));
-                    weights.multiply(some, strips, target, self.activation);
-                }
+                    strips::band(&images, [first, some], weights, self.activation, room.as_mut_ptr().cast(), target)
+                };
             }
             bound.run(first, to);
         }

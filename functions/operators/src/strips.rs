@@ -20,6 +20,30 @@ pub unsafe trait Rows {
     unsafe fn pack(&self, first: usize, last: usize, to: Part);
 }
 
+/// Writes the product of some rows, from `first` on, with weights and an activation.
+///
+/// # Safety
+///
+/// There are as many rows, each of as many numbers as the weights have steps, and there is room for the product and, at `strips`, for
+/// so many rows of the weights.
+pub unsafe fn band(
+    rows: &impl Rows,
+    [first, some]: [usize; 2],
+    weights: &Weights,
+    activation: Activation,
+    strips: *mut F32x4,
+    target: Target,
+) {
+    // SAFETY: as the caller says; the strips of so many rows have been packed, each to its end, when they are read.
+    unsafe {
+        for part in parts(some, weights.depth(), strips) {
+            rows.pack(first + part.first, first + part.last, part);
+        }
+        let strips = std::slice::from_raw_parts(strips, weights.vectors(some));
+        weights.multiply(some, strips, target, activation);
+    }
+}
+
 /// Writes the product of as many rows as there is room for, each of as many numbers as the weights have steps, with an activation
 /// and with the arithmetic done, for which the first of them is the row `from_row`.
 pub fn multiply(
@@ -30,7 +54,7 @@ pub fn multiply(
     from_row: usize,
     to: &mut [f32],
 ) {
-    let (depth, columns) = (weights.depth(), weights.columns());
+    let columns = weights.columns();
     let count = to.len() / columns;
     let at_once = weights.rows_at_a_time().min(count);
     // One more is better with others than by itself.
@@ -42,16 +66,9 @@ pub fn multiply(
         let left = count - first;
         let some = if left == at_once + more { left } else { left.min(at_once) };
         let part = &mut to[first * columns..][..some * columns];
-        for part in parts(some, depth, strips.as_mut_ptr().cast()) {
-            // SAFETY: there are as many rows, and there is as much room.
-            unsafe { rows.pack(first + part.first, first + part.last, part) };
-        }
         let target = Target { to: part.as_mut_ptr(), stride: columns };
-        // SAFETY: the strips of so many rows have been packed, each to its end, and there is as much room.
-        unsafe {
-            let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(some));
-            weights.multiply(some, strips, target, activation);
-        }
+        // SAFETY: there are as many rows, and there is as much room.
+        unsafe { band(rows, [first, some], weights, activation, strips.as_mut_ptr().cast(), target) };
         bound.run(from_row + first, part);
         first += some;
     }

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
+use tract_onnx::ops::cumsum::CumSum;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::ops::array;
 use tract_onnx::tract_core::ops::cast::{cast, wire_cast};
 use tract_onnx::tract_core::ops::change_axes::to_axis_ops_with_tf_rules;
 use tract_onnx::tract_core::ops::math::Mul;
@@ -45,7 +45,7 @@ fn multiplication(_: &ParsingContext<'_>, _: &NodeProto) -> Parsed {
 
 fn cumulative_sum(_: &ParsingContext<'_>, node: &NodeProto) -> Parsed {
     let is = |name| node.get_attr_opt::<i64>(name).map(|value| value == Some(1));
-    Ok((expand(CumulativeSum { reverse: is("reverse")?, exclusive: is("exclusive")? }), vec![]))
+    Ok((expand(CumulativeSum(CumSum { reverse: is("reverse")?, exclusive: is("exclusive")? })), vec![]))
 }
 
 /// `Cast` to `INT64`: symbols stay what they are, and nothing else becomes one.
@@ -165,14 +165,11 @@ impl Expansion for Multiplication {
 
 /// `CumSum`, also of integers that tract holds for dimensions.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct CumulativeSum {
-    reverse: bool,
-    exclusive: bool,
-}
+struct CumulativeSum(CumSum);
 
 impl Expansion for CumulativeSum {
     fn name(&self) -> StaticName {
-        "CumSum".into()
+        self.0.name()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -181,26 +178,16 @@ impl Expansion for CumulativeSum {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> TractResult<()> {
-        check_input_arity(inputs, 2)?;
-        check_output_arity(outputs, 1)?;
-        solver.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        solver.equals(&inputs[0].shape, &outputs[0].shape)?;
-        solver.equals(&inputs[1].rank, 0)
+        self.0.rules(solver, inputs, outputs)
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let axis = model.outlet_fact(inputs[1])?.konst.as_ref().context("the axis is not a constant")?;
-        let axis = axis.cast_to_scalar::<i64>()?;
-        let fact = model.outlet_fact(inputs[0])?;
-        let (rank, datum_type) = (i64::try_from(fact.rank())?, fact.datum_type);
-        let axis = if axis < 0 { axis + rank } else { axis };
-        ensure!((0..rank).contains(&axis), "axis {axis} of a tensor with {rank} dimensions");
-        let op = array::CumSum { axis: usize::try_from(axis)?, exclusive: self.exclusive, reverse: self.reverse };
-        if datum_type != TDim::datum_type() {
-            return model.wire_node(prefix, op, &inputs[..1]);
+        if model.outlet_fact(inputs[0])?.datum_type != TDim::datum_type() {
+            return self.0.wire(prefix, model, inputs);
         }
-        let numbers = wire_cast(format!("{prefix}.operand"), model, &inputs[..1], i64::datum_type())?;
-        let sum = model.wire_node(format!("{prefix}.sum"), op, &numbers)?;
-        wire_cast(prefix, model, &sum, datum_type)
+        let mut numbers = wire_cast(format!("{prefix}.operand"), model, &inputs[..1], i64::datum_type())?;
+        numbers.push(inputs[1]);
+        let sum = self.0.wire(&format!("{prefix}.sum"), model, &numbers)?;
+        wire_cast(prefix, model, &sum, TDim::datum_type())
     }
 }
