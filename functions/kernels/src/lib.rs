@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod cells;
 mod elementwise;
+mod five;
 pub mod fourier;
 mod functions;
 mod integers;

@@ -1,8 +1,9 @@
 //! Products of rows with a matrix that does not change: what dense layers and convolutions come down to.
 //!
-//! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows are
-//! packed as they come, in [strips](parts); a strip stays in the cache until it has met all blocks. A tile of the result has its
-//! bias and its activation done before it is stored.
+//! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows that lie in
+//! memory are [multiplied as they lie](Weights::multiply_lying), five at a time. Others are packed as they come, in
+//! [strips](parts); a strip stays in the cache until it has met all blocks. A tile of the result has its bias and its activation
+//! done before it is stored.
 
 mod panel;
 mod strips;
@@ -13,6 +14,7 @@ use self::panel::Panel;
 pub use self::strips::{PART, Part, pack, parts};
 use self::strips::{TALL, by_twelve, over, pack_apart, tall};
 use crate::activation::Activation;
+use crate::five;
 use crate::tile::SHORT;
 use crate::tune::Tune;
 use crate::vector::F32x4;
@@ -39,6 +41,9 @@ const LARGE_BYTES: usize = 512 << 10;
 
 /// Bytes of strips, and of results, that are done at a time with such weights, so that these are read less often.
 const MANY_BYTES: usize = 800 << 10;
+
+/// Bytes of rows as they lie that each block of weights meets before the next does: they stay in the first cache, and the block too.
+const NEAR_BYTES: usize = 16 << 10;
 
 /// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
 pub struct Weights {
@@ -146,13 +151,18 @@ impl Weights {
         4 * (self.blocks.len() + self.bias.len())
     }
 
-    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: whole strips.
-    pub fn rows_at_a_time(&self) -> usize {
+    /// How many rows should be multiplied at a time.
+    fn rows_at_once(&self) -> usize {
         let is_large = size_of_val(&*self.blocks) > LARGE_BYTES;
         let [strips, results] = if is_large { [MANY_BYTES; 2] } else { [STRIPS_BYTES, RESULTS_BYTES] };
         let strips = strips / (self.depth * size_of::<f32>());
         let results = results / (self.columns.max(1) * size_of::<f32>());
-        let rows = strips.min(results);
+        strips.min(results)
+    }
+
+    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: whole strips.
+    pub fn rows_at_a_time(&self) -> usize {
+        let rows = self.rows_at_once();
         match tall(rows, self.depth) {
             0 => (rows / PART).max(1) * PART,
             strips => strips * TALL,
@@ -167,6 +177,59 @@ impl Weights {
     /// The room that so many rows take at the most, or fewer, packed, in vectors.
     pub fn room_for(&self, rows: usize) -> usize {
         strips::most(rows) * self.depth
+    }
+
+    /// Whether so many rows that lie in memory are multiplied faster by [`multiply_lying`](Self::multiply_lying) than packed.
+    pub fn takes_lying(&self, rows: usize) -> bool {
+        rows >= five::ROWS && self.depth > SHORT && !Tune::Aarch64.is_chosen()
+    }
+
+    /// How many of so many rows [`multiply_lying`](Self::multiply_lying) should be given next.
+    pub fn lying_at_a_time(&self, rows: usize) -> usize {
+        let some = (self.rows_at_once() / five::ROWS).max(1) * five::ROWS;
+        // Fewer than a tile has would be too few for the next time.
+        if rows < some + five::ROWS { rows } else { some }
+    }
+
+    /// Writes the product of `rows` rows, five or more, which lie in memory from `from` on, `stride` numbers apart. Where they are no
+    /// multiple of five, some are computed twice.
+    ///
+    /// # Safety
+    ///
+    /// There are as many rows, and there is room for as many rows of [`columns`](Self::columns) numbers at `target`.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there are fewer than five rows.
+    pub unsafe fn multiply_lying(
+        &self,
+        rows: usize,
+        from: *const f32,
+        stride: usize,
+        target: Target,
+        activation: Activation,
+    ) {
+        let last = rows.checked_sub(five::ROWS).expect("as many rows as a tile has");
+        let mut panel = Panel::new(self, activation);
+        let blocks = self.columns.div_ceil(BLOCK);
+        let near = (NEAR_BYTES / (self.depth * size_of::<f32>()) / five::ROWS).max(1) * five::ROWS;
+        let at_once = (GROUP_BYTES / (self.depth * BLOCK * size_of::<f32>())).max(1);
+        for first_block in (0..blocks).step_by(at_once) {
+            for first in (0..rows).step_by(near) {
+                for block in first_block..(first_block + at_once).min(blocks) {
+                    panel.at(self, block);
+                    let columns = (self.columns - block * BLOCK).min(BLOCK);
+                    for row in (first..(first + near).min(rows)).step_by(five::ROWS) {
+                        let row = row.min(last);
+                        let to = target.to.wrapping_add(row * target.stride + block * BLOCK);
+                        // SAFETY: there are as many rows and as much room.
+                        unsafe {
+                            panel.five_rows(from.add(row * stride), stride, columns, Target { to, ..target });
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Writes the product of `rows` rows, packed as [`parts`] has them.

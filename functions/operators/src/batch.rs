@@ -86,6 +86,11 @@ pub(crate) unsafe fn multiply(
     stride: usize,
     target: Target,
 ) {
+    if weights.takes_lying(rows) {
+        // SAFETY: as the caller says.
+        unsafe { weights.multiply_lying(rows, from, stride, target, Activation::NONE) };
+        return;
+    }
     let (depth, vectors) = (weights.depth(), weights.vectors(rows));
     assert!(vectors <= strips.len(), "room for {rows} rows of {depth}");
     // SAFETY: as the caller says; what is read of the strips has been packed before.

@@ -65,6 +65,10 @@ unsafe impl Rows for Matrix<'_> {
         // SAFETY: each row has as many numbers, and there is room for them as the caller says.
         unsafe { to.pack(0, rows, self.depth) };
     }
+
+    fn lying(&self) -> Option<&[f32]> {
+        Some(self.numbers)
+    }
 }
 
 impl Op for Product {

@@ -1,4 +1,4 @@
-//! Products of rows with weights, strip by strip.
+//! Products of rows with weights: as they lie, or strip by strip.
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
@@ -18,6 +18,11 @@ pub unsafe trait Rows {
     ///
     /// There is a row `last`, and room at `to`.
     unsafe fn pack(&self, first: usize, last: usize, to: Part);
+
+    /// All numbers, where those of each row are as many as the weights have steps and lie behind those of the row before.
+    fn lying(&self) -> Option<&[f32]> {
+        None
+    }
 }
 
 /// Writes the product of some rows, from `first` on, with weights and an activation.
@@ -56,6 +61,21 @@ pub fn multiply(
 ) {
     let columns = weights.columns();
     let count = to.len() / columns;
+    if let Some(numbers) = rows.lying().filter(|_| weights.takes_lying(count)) {
+        let depth = weights.depth();
+        assert!(numbers.len() >= count * depth, "{} numbers are not {count} rows of {depth}", numbers.len());
+        let mut first = 0;
+        while first < count {
+            let some = weights.lying_at_a_time(count - first);
+            let part = &mut to[first * columns..][..some * columns];
+            let target = Target { to: part.as_mut_ptr(), stride: columns };
+            // SAFETY: there are as many rows, and there is as much room.
+            unsafe { weights.multiply_lying(some, numbers.as_ptr().add(first * depth), depth, target, activation) };
+            bound.run(from_row + first, part);
+            first += some;
+        }
+        return;
+    }
     let at_once = weights.rows_at_a_time().min(count);
     // One more is better with others than by itself.
     let more = usize::from(count > at_once && count % at_once == 1);

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use super::strips::{PART, TALL};
 use super::{BLOCK, Target, VECTORS, Weights};
 use crate::activation::{Activation, Vectors};
+use crate::five;
 use crate::tile::{SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::tune::Tune;
 use crate::twelve;
@@ -33,6 +34,16 @@ unsafe fn tall_product(depth: usize, strip: *const f32, panel: *const Panel, fir
     unsafe {
         let (weights, bias) = ((*panel).weights.add(first), (*panel).bias.add(first));
         sums.write(twelve::multiply::<TALL, BLOCK>(depth, strip, None, weights, F32x4::load(bias)));
+    }
+}
+
+/// The same of five rows as they lie, so many numbers apart.
+#[inline(never)]
+unsafe fn five_product(depth: usize, rows: *const f32, stride: usize, panel: *const Panel, sums: *mut five::Sums) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let [start] = Panel::start(panel);
+        sums.write(five::multiply(depth, rows, stride, (*panel).weights, start, (*panel).entrance));
     }
 }
 
@@ -86,6 +97,8 @@ pub struct Panel {
     pub bias_last: [bool; 2],
     depth: usize,
     activation: Vectors,
+    /// Always 0, where the compiler does not know: see [`crate::five`].
+    entrance: usize,
 }
 
 impl Panel {
@@ -93,7 +106,7 @@ impl Panel {
     pub fn new(weights: &Weights, activation: Activation) -> Panel {
         let (blocks, bias) = (weights.blocks.as_ptr().cast(), weights.bias.as_ptr().cast());
         let activation = Vectors::of(activation);
-        Panel { weights: blocks, bias, bias_last: [false; 2], depth: weights.depth, activation }
+        Panel { weights: blocks, bias, bias_last: [false; 2], depth: weights.depth, activation, entrance: 0 }
     }
 
     /// The same for a block, and those behind it.
@@ -131,6 +144,27 @@ impl Panel {
                 }
                 for row in 0..TALL {
                     self.activation.write(*sums.add(row), to.add(row * target.stride), columns - first);
+                }
+            }
+        }
+    }
+
+    /// A tile of five rows as they lie, `stride` numbers apart.
+    #[inline(always)]
+    pub unsafe fn five_rows(&self, rows: *const f32, stride: usize, columns: usize, target: Target) {
+        let mut room = MaybeUninit::<five::Sums>::uninit();
+        // SAFETY: as the caller says; the sums are written before they are read.
+        unsafe {
+            five_product(self.depth, rows, stride, self, room.as_mut_ptr());
+            let sums: *const [F32x4; VECTORS] = room.as_ptr().cast();
+            if columns == BLOCK {
+                write::<{ five::ROWS }, false>(sums, self.bias, &self.activation, target.to, target.stride);
+                return;
+            }
+            for row in 0..five::ROWS {
+                for first in (0..columns).step_by(4) {
+                    let sum = (*sums.add(row))[first / 4];
+                    self.activation.write(sum, target.to.add(row * target.stride + first), (columns - first).min(4));
                 }
             }
         }
@@ -188,9 +222,9 @@ impl Panel {
         // SAFETY: as the caller says.
         unsafe {
             if self.bias_last[block] {
-                write::<true>(sums, self.bias.add(block * BLOCK), &self.activation, to, stride);
+                write::<PART, true>(sums.cast(), self.bias.add(block * BLOCK), &self.activation, to, stride);
             } else {
-                write::<false>(sums, self.bias, &self.activation, to, stride);
+                write::<PART, false>(sums.cast(), self.bias, &self.activation, to, stride);
             }
         }
     }
@@ -267,11 +301,11 @@ impl Panel {
     }
 }
 
-/// Writes what becomes of a tile's sums, with its bias or without. Its rows are no loop, as all vectors would be saved where it
-/// turns.
+/// Writes what becomes of a tile's sums, four or five rows, with its bias or without. Its rows are no loop, as all vectors would be
+/// saved where it turns.
 #[inline(always)]
-unsafe fn write<const BIAS: bool>(
-    sums: *const Sums,
+unsafe fn write<const ROWS: usize, const BIAS: bool>(
+    sums: *const [F32x4; VECTORS],
     bias: *const f32,
     activation: *const Vectors,
     to: *mut f32,
@@ -279,20 +313,22 @@ unsafe fn write<const BIAS: bool>(
 ) {
     macro_rules! rows {
         ($of:path: $($row:literal)*) => {$(
-            let row = to.wrapping_add($row * stride);
-            for index in 0..VECTORS {
-                let sum = (*sums)[$row][index];
-                let sum = if BIAS { sum + F32x4::load(bias.add(4 * index)) } else { sum };
-                $of(activation, sum).store(row.add(4 * index));
+            if $row < ROWS {
+                let row = to.wrapping_add($row * stride);
+                for index in 0..VECTORS {
+                    let sum = (*sums.add($row))[index];
+                    let sum = if BIAS { sum + F32x4::load(bias.add(4 * index)) } else { sum };
+                    $of(activation, sum).store(row.add(4 * index));
+                }
             }
         )*};
     }
     // SAFETY: as the caller says.
     unsafe {
         if (*activation).gated {
-            rows!(Vectors::gate: 0 1 2 3);
+            rows!(Vectors::gate: 0 1 2 3 4);
         } else {
-            rows!(Vectors::clip: 0 1 2 3);
+            rows!(Vectors::clip: 0 1 2 3 4);
         }
     }
 }

@@ -56,6 +56,40 @@ proptest! {
     }
 
     #[test]
+    fn a_product_of_rows_as_they_lie_is_the_same(
+        rows in 5..140_usize, depth in 1..140_usize, columns in 1..27_usize, gap in 0..3_usize, seed in 0..1000_u32,
+        activation in activations(),
+    ) {
+        let (weights, bias) = (numbers(seed, depth * columns), numbers(seed + 1, columns));
+        let apart = depth + gap;
+        let from = numbers(seed + 2, rows * apart);
+        let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);
+        let stride = columns + gap;
+        let mut to = vec![f32::NAN; rows * stride];
+        // SAFETY: there are as many rows, and as much room.
+        unsafe { product.multiply_lying(rows, from.as_ptr(), apart, Target { to: to.as_mut_ptr(), stride }, activation) };
+        for (row, to) in to.chunks_exact(stride).enumerate() {
+            prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
+            for (column, got) in to[..columns].iter().enumerate() {
+                let weight = |step: usize| weights[step * columns + column];
+                let expected = plain(&from[row * apart..][..depth], weight, bias[column], activation);
+                prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_lying_rows_is_as_many_as_a_tile_has(rows in 5..5000_usize, depth in 1..2000_usize, columns in 1..3000_usize) {
+        let product = Weights { depth, columns, blocks: [].into(), bias: [].into() };
+        let mut left = rows;
+        while left > 0 {
+            let some = product.lying_at_a_time(left);
+            prop_assert!(some >= 5 && some <= left, "{some} of {left}");
+            left -= some;
+        }
+    }
+
+    #[test]
     fn rows_are_packed_once_and_find_room(rows in 0..100_usize, fewer in 0..100_usize, depth in 1..70_usize) {
         let product = Weights::pack(depth, 1, |_, _| 0.0, |_| 0.0);
         let mut packed = vec![F32x4::ZERO; product.vectors(rows)];

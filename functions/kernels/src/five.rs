@@ -1,0 +1,206 @@
+//! The innermost part of a matrix product: a tile of ten vectors, in registers, of five rows as they lie in memory and a block of
+//! eight columns. Of each step, the number of each row is multiplied with the two vectors of the block.
+//!
+//! A step loads seven times for ten multiply-adds, and shuffles nothing: on x86-64 a shuffle takes one of the two ports that
+//! multiply, and there is time for two loads a cycle at the most. How the code below is written is for Cranelift, as in
+//! [`crate::twelve`]:
+//!
+//! - A number is loaded and made a vector by one instruction if the vector is needed once, else by three, two of which take ports
+//!   that multiply. Here it is needed twice. But what is the next block's argument is needed once, whatever becomes of it there. So
+//!   each load, and what is made of it, is a block of its own. It takes no instruction where one block follows the other; for it to
+//!   have arguments, it must also be entered from elsewhere. That is what the switch is for: it could enter each block, and never
+//!   enters any but a step's first, for the steps that a product has over.
+//! - What enters a block from there is one vector, as in [`crate::twelve`].
+//! - An address is made once in a turn of the loop if its first use is in a block that all others are behind: the loop's first. So
+//!   something is loaded there, of the last step, which each turn has.
+
+use crate::vector::F32x4;
+
+/// Rows of a tile.
+pub const ROWS: usize = 5;
+
+/// Vectors of a row of a tile.
+const VECTORS: usize = 2;
+
+/// Steps between two turns of the loop.
+const STEPS: usize = 32;
+
+/// Blocks of a step: one that loads and one that multiplies for each row.
+const UNITS: usize = 2 * ROWS;
+
+/// Bytes of a number.
+const NUMBER: usize = size_of::<f32>();
+
+/// A tile.
+pub type Sums = [[F32x4; VECTORS]; ROWS];
+
+/// Does the units of a step, and before them those of the steps that follow in the list, each in a block of its own that may be
+/// entered by its label.
+macro_rules! blocks {
+    ($enter:block $unit:ident) => { $enter };
+    (
+        $enter:block $unit:ident
+        $step:literal: $a:literal $la:lifetime $b:literal $lb:lifetime $c:literal $lc:lifetime $d:literal $ld:lifetime
+        $e:literal $le:lifetime $f:literal $lf:lifetime $g:literal $lg:lifetime $h:literal $lh:lifetime
+        $i:literal $li:lifetime $j:literal $lj:lifetime; $($rest:tt)*
+    ) => {
+        $lj: { $li: { $lh: { $lg: { $lf: { $le: { $ld: { $lc: { $lb: { $la: {
+            blocks!($enter $unit $($rest)*);
+        } $unit!(load $step 4); } $unit!(multiply 4); } $unit!(load $step 3); } $unit!(multiply 3); }
+        $unit!(load $step 2); } $unit!(multiply 2); } $unit!(load $step 1); } $unit!(multiply 1); }
+        $unit!(load $step 0); } $unit!(multiply 0);
+    };
+}
+
+/// So many numbers after an address, by which WebAssembly's instructions have it as their offset. An address, as it may be before
+/// what is read.
+///
+/// # Safety
+///
+/// There is a number, and what is before it begins behind address 0.
+#[inline(always)]
+unsafe fn at(address: usize, numbers: usize) -> *const f32 {
+    // SAFETY: as the caller says; so the sum is an address.
+    std::ptr::with_exposed_provenance(unsafe { address.unchecked_add(numbers * NUMBER) })
+}
+
+/// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, `stride` numbers apart, and eight at
+/// `right`. The sums of each row begin with `start`. `entrance` is 0, and the compiler must not know: see above.
+///
+/// # Safety
+///
+/// `depth` is not 0. There are as many numbers, and those at `right` are aligned as vectors are. Nothing of it is in the first 4 KiB of
+/// memory, as nothing is that is allocated, or has a name.
+#[inline(always)]
+pub unsafe fn multiply(
+    depth: usize,
+    rows: *const f32,
+    stride: usize,
+    right: *const f32,
+    start: [F32x4; VECTORS],
+    entrance: usize,
+) -> Sums {
+    // SAFETY: as the caller says; the last step of a turn is never behind the last of all.
+    unsafe {
+        let mut sums = [start; ROWS];
+        let (mut x, mut vectors) = (start[0], start);
+        // The first turn has the steps that are over: it begins so far behind the loop's beginning.
+        let mut steps = (depth - 1) % STEPS + 1;
+        let mut remaining = depth;
+        let mut unit = (STEPS - steps) * UNITS + entrance;
+        let behind =
+            |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
+        let mut right = behind(right, 4 * VECTORS);
+        let mut first = behind(rows, 1);
+        loop {
+            let rows: [usize; ROWS] = std::array::from_fn(|row| first.wrapping_add(row * stride * NUMBER));
+            F32x4::load_splat_in_order(at(rows[0], STEPS - 1));
+            F32x4::load_splat_in_order(at(rows[1], STEPS - 1));
+            F32x4::load_splat_in_order(at(rows[2], STEPS - 1));
+            F32x4::load_splat_in_order(at(rows[3], STEPS - 1));
+            F32x4::load_splat_in_order(at(rows[4], STEPS - 1));
+            F32x4::load_in_order(at(right, (STEPS - 1) * 4 * VECTORS));
+            macro_rules! unit {
+                (load $step:literal 4) => {
+                    vectors[0] = F32x4::load_in_order(at(right, $step * 4 * VECTORS));
+                    vectors[1] = F32x4::load_in_order(at(right, $step * 4 * VECTORS + 4));
+                    x = F32x4::load_splat_in_order(at(rows[4], $step));
+                };
+                (load $step:literal $row:literal) => {
+                    x = F32x4::load_splat_in_order(at(rows[$row], $step));
+                };
+                // A result takes the place of its first operand: of what is of no more use.
+                (multiply 0) => {
+                    sums[0][1] = vectors[1].mul_add(x, sums[0][1]);
+                    sums[0][0] = x.mul_add(vectors[0], sums[0][0]);
+                };
+                (multiply $row:literal) => {
+                    sums[$row][1] = x.mul_add(vectors[1], sums[$row][1]);
+                    sums[$row][0] = x.mul_add(vectors[0], sums[$row][0]);
+                };
+            }
+            macro_rules! turn {
+                ($($step:literal: $($unit:literal $label:lifetime)*;)*) => {
+                    blocks!({
+                        match unit {
+                            $($($unit if $unit > 0 => {
+                                sums = [start; ROWS];
+                                (x, vectors) = (start[0], start);
+                                break $label
+                            })*)*
+                            _ => {}
+                        }
+                    } unit $($step: $($unit $label)*;)*)
+                };
+            }
+            turn!(
+                31: 310 'u310 311 'u311 312 'u312 313 'u313 314 'u314 315 'u315 316 'u316 317 'u317 318 'u318 319 'u319;
+                30: 300 'u300 301 'u301 302 'u302 303 'u303 304 'u304 305 'u305 306 'u306 307 'u307 308 'u308 309 'u309;
+                29: 290 'u290 291 'u291 292 'u292 293 'u293 294 'u294 295 'u295 296 'u296 297 'u297 298 'u298 299 'u299;
+                28: 280 'u280 281 'u281 282 'u282 283 'u283 284 'u284 285 'u285 286 'u286 287 'u287 288 'u288 289 'u289;
+                27: 270 'u270 271 'u271 272 'u272 273 'u273 274 'u274 275 'u275 276 'u276 277 'u277 278 'u278 279 'u279;
+                26: 260 'u260 261 'u261 262 'u262 263 'u263 264 'u264 265 'u265 266 'u266 267 'u267 268 'u268 269 'u269;
+                25: 250 'u250 251 'u251 252 'u252 253 'u253 254 'u254 255 'u255 256 'u256 257 'u257 258 'u258 259 'u259;
+                24: 240 'u240 241 'u241 242 'u242 243 'u243 244 'u244 245 'u245 246 'u246 247 'u247 248 'u248 249 'u249;
+                23: 230 'u230 231 'u231 232 'u232 233 'u233 234 'u234 235 'u235 236 'u236 237 'u237 238 'u238 239 'u239;
+                22: 220 'u220 221 'u221 222 'u222 223 'u223 224 'u224 225 'u225 226 'u226 227 'u227 228 'u228 229 'u229;
+                21: 210 'u210 211 'u211 212 'u212 213 'u213 214 'u214 215 'u215 216 'u216 217 'u217 218 'u218 219 'u219;
+                20: 200 'u200 201 'u201 202 'u202 203 'u203 204 'u204 205 'u205 206 'u206 207 'u207 208 'u208 209 'u209;
+                19: 190 'u190 191 'u191 192 'u192 193 'u193 194 'u194 195 'u195 196 'u196 197 'u197 198 'u198 199 'u199;
+                18: 180 'u180 181 'u181 182 'u182 183 'u183 184 'u184 185 'u185 186 'u186 187 'u187 188 'u188 189 'u189;
+                17: 170 'u170 171 'u171 172 'u172 173 'u173 174 'u174 175 'u175 176 'u176 177 'u177 178 'u178 179 'u179;
+                16: 160 'u160 161 'u161 162 'u162 163 'u163 164 'u164 165 'u165 166 'u166 167 'u167 168 'u168 169 'u169;
+                15: 150 'u150 151 'u151 152 'u152 153 'u153 154 'u154 155 'u155 156 'u156 157 'u157 158 'u158 159 'u159;
+                14: 140 'u140 141 'u141 142 'u142 143 'u143 144 'u144 145 'u145 146 'u146 147 'u147 148 'u148 149 'u149;
+                13: 130 'u130 131 'u131 132 'u132 133 'u133 134 'u134 135 'u135 136 'u136 137 'u137 138 'u138 139 'u139;
+                12: 120 'u120 121 'u121 122 'u122 123 'u123 124 'u124 125 'u125 126 'u126 127 'u127 128 'u128 129 'u129;
+                11: 110 'u110 111 'u111 112 'u112 113 'u113 114 'u114 115 'u115 116 'u116 117 'u117 118 'u118 119 'u119;
+                10: 100 'u100 101 'u101 102 'u102 103 'u103 104 'u104 105 'u105 106 'u106 107 'u107 108 'u108 109 'u109;
+                9: 90 'u90 91 'u91 92 'u92 93 'u93 94 'u94 95 'u95 96 'u96 97 'u97 98 'u98 99 'u99;
+                8: 80 'u80 81 'u81 82 'u82 83 'u83 84 'u84 85 'u85 86 'u86 87 'u87 88 'u88 89 'u89;
+                7: 70 'u70 71 'u71 72 'u72 73 'u73 74 'u74 75 'u75 76 'u76 77 'u77 78 'u78 79 'u79;
+                6: 60 'u60 61 'u61 62 'u62 63 'u63 64 'u64 65 'u65 66 'u66 67 'u67 68 'u68 69 'u69;
+                5: 50 'u50 51 'u51 52 'u52 53 'u53 54 'u54 55 'u55 56 'u56 57 'u57 58 'u58 59 'u59;
+                4: 40 'u40 41 'u41 42 'u42 43 'u43 44 'u44 45 'u45 46 'u46 47 'u47 48 'u48 49 'u49;
+                3: 30 'u30 31 'u31 32 'u32 33 'u33 34 'u34 35 'u35 36 'u36 37 'u37 38 'u38 39 'u39;
+                2: 20 'u20 21 'u21 22 'u22 23 'u23 24 'u24 25 'u25 26 'u26 27 'u27 28 'u28 29 'u29;
+                1: 10 'u10 11 'u11 12 'u12 13 'u13 14 'u14 15 'u15 16 'u16 17 'u17 18 'u18 19 'u19;
+                0: 0 'u0 1 'u1 2 'u2 3 'u3 4 'u4 5 'u5 6 'u6 7 'u7 8 'u8 9 'u9;
+            );
+            remaining -= steps;
+            if remaining == 0 {
+                return sums;
+            }
+            (steps, unit) = (STEPS, 0);
+            right = right.wrapping_add(STEPS * 4 * VECTORS * NUMBER);
+            first = first.wrapping_add(STEPS * NUMBER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::numbers::numbers;
+
+    proptest! {
+        #[test]
+        fn a_tile_is_the_product_of_rows_and_a_panel(depth in 1..70_usize, gap in 0..5_usize, seed in 0..1000_u32) {
+            let stride = depth + gap;
+            let (rows, panel) = (numbers(seed, stride * ROWS), numbers(seed + 1, depth * 4 * VECTORS));
+            let start = [0.5, -0.25];
+            // SAFETY: there are as many numbers; elsewhere than on WebAssembly a vector is aligned as a number is.
+            let sums = unsafe { multiply(depth, rows.as_ptr(), stride, panel.as_ptr(), start.map(F32x4::splat), 0) };
+            for (row, sums) in sums.into_iter().enumerate() {
+                let sums = sums.into_iter().flat_map(F32x4::to_array);
+                for (column, got) in sums.enumerate() {
+                    let number = |step: usize| f64::from(rows[row * stride + step]) * f64::from(panel[step * 8 + column]);
+                    let expected = f64::from(start[column / 4]) + (0..depth).map(number).sum::<f64>();
+                    prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
+                }
+            }
+        }
+    }
+}
