@@ -83,7 +83,8 @@ pub unsafe fn multiply(
     // SAFETY: as the caller says; the last step of a turn is never behind the last of all.
     unsafe {
         let mut sums = [start; ROWS];
-        let (mut x, mut vectors) = (start[0], start);
+        let mut vectors = start;
+        let mut x;
         // The first turn has the steps that are over: it begins so far behind the loop's beginning.
         let mut steps = (depth - 1) % STEPS + 1;
         let mut remaining = depth;
@@ -120,17 +121,22 @@ pub unsafe fn multiply(
                 };
             }
             macro_rules! turn {
-                ($($step:literal: $($unit:literal $label:lifetime)*;)*) => {
+                ($($step:literal: $($load:literal $load_label:lifetime $multiply:literal $multiply_label:lifetime)*;)*) => {
                     blocks!({
                         match unit {
-                            $($($unit if $unit > 0 => {
-                                sums = [start; ROWS];
-                                (x, vectors) = (start[0], start);
-                                break $label
-                            })*)*
+                            $($(
+                                $load if $load > 0 => {
+                                    (sums, vectors) = ([start; ROWS], start);
+                                    break $load_label
+                                }
+                                $multiply => {
+                                    (sums, vectors, x) = ([start; ROWS], start, start[0]);
+                                    break $multiply_label
+                                }
+                            )*)*
                             _ => {}
                         }
-                    } unit $($step: $($unit $label)*;)*)
+                    } unit $($step: $($load $load_label $multiply $multiply_label)*;)*)
                 };
             }
             turn!(

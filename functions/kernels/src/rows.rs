@@ -1,9 +1,9 @@
 //! Products of rows with a matrix that does not change: what dense layers and convolutions come down to.
 //!
 //! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows that lie in
-//! memory are [multiplied as they lie](Weights::multiply_lying), five at a time. Others are packed as they come, in
-//! [strips](parts); a strip stays in the cache until it has met all blocks. A tile of the result has its bias and its activation
-//! done before it is stored.
+//! memory, or are [laid there](lying_parts), are [multiplied as they lie](Weights::multiply_lying), five at a time. Where those are
+//! too few, or have few numbers, they are packed in [strips](parts); a strip stays in the cache until it has met all blocks. A tile
+//! of the result has its bias and its activation done before it is stored.
 
 mod panel;
 mod strips;
@@ -11,7 +11,7 @@ mod strips;
 use std::ops::Range;
 
 use self::panel::Panel;
-pub use self::strips::{PART, Part, pack, parts};
+pub use self::strips::{PART, Part, lying_parts, pack, parts};
 use self::strips::{TALL, by_twelve, over, pack_apart, tall};
 use crate::activation::Activation;
 use crate::five;
@@ -160,13 +160,11 @@ impl Weights {
         strips.min(results)
     }
 
-    /// How many rows [`multiply`](Self::multiply) should be given at a time, at the most: whole strips.
+    /// How many rows should be packed at a time, at the most: whole strips, and whole tiles of rows as they lie.
     pub fn rows_at_a_time(&self) -> usize {
         let rows = self.rows_at_once();
-        match tall(rows, self.depth) {
-            0 => (rows / PART).max(1) * PART,
-            strips => strips * TALL,
-        }
+        let whole = PART * five::ROWS;
+        if rows >= whole { rows / whole * whole } else { (rows / PART).max(1) * PART }
     }
 
     /// The vectors that so many rows are, packed.

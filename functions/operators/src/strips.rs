@@ -2,7 +2,7 @@
 
 use samara_kernels::F32x4;
 use samara_kernels::activation::Activation;
-use samara_kernels::rows::{Part, Target, Weights, parts};
+use samara_kernels::rows::{Part, Target, Weights, lying_parts, parts};
 
 use crate::fused::Bound;
 
@@ -41,6 +41,13 @@ pub unsafe fn band(
 ) {
     // SAFETY: as the caller says; the strips of so many rows have been packed, each to its end, when they are read.
     unsafe {
+        if weights.takes_lying(some) {
+            for part in lying_parts(some, weights.depth(), strips) {
+                rows.pack(first + part.first, first + part.last, part);
+            }
+            weights.multiply_lying(some, strips.cast(), weights.depth(), target, activation);
+            return;
+        }
         for part in parts(some, weights.depth(), strips) {
             rows.pack(first + part.first, first + part.last, part);
         }

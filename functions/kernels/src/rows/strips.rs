@@ -1,6 +1,6 @@
 //! How rows are packed for a product: twelve to a strip, of each step the twelve numbers together. What is left is packed four to a
 //! strip; one or two rows over have a strip each, four times: a number is a vector then, which weights are multiplied with as it
-//! lies there.
+//! lies there. Or rows are laid one behind the other, to be multiplied as they lie then.
 
 use crate::tile::{self, SHORT};
 use crate::tune::Tune;
@@ -16,7 +16,7 @@ pub(super) const TALL: usize = SUMS;
 /// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
 const FEW: usize = 2;
 
-/// Where some rows are packed: in a strip of their own, or in a third of a strip.
+/// Where some rows are packed: in a strip of their own, in a third of a strip, or one behind the other.
 #[derive(Clone, Copy)]
 pub struct Part {
     /// The first row.
@@ -24,7 +24,16 @@ pub struct Part {
     /// The last row, which is packed as often as rows are missing.
     pub last: usize,
     to: *mut f32,
-    apart: usize,
+    lie: Lie,
+}
+
+/// How the numbers of some rows lie.
+#[derive(Clone, Copy)]
+enum Lie {
+    /// Those of a step together, so many numbers from those of the next step.
+    Packed(usize),
+    /// Those of a row together, so many numbers from those of the next row.
+    Rows(usize),
 }
 
 impl Part {
@@ -36,11 +45,14 @@ impl Part {
     pub unsafe fn pack(&self, step: usize, rows: [*const f32; PART], length: usize) {
         // SAFETY: as the caller says.
         unsafe {
-            let to = self.to.add(step * self.apart);
-            if self.apart == PART {
-                pack_apart::<PART>(rows, length, to);
-            } else {
-                pack_apart::<TALL>(rows, length, to);
+            match self.lie {
+                Lie::Packed(PART) => pack_apart::<PART>(rows, length, self.to.add(step * PART)),
+                Lie::Packed(_) => pack_apart::<TALL>(rows, length, self.to.add(step * TALL)),
+                Lie::Rows(depth) => {
+                    for (index, from) in rows.into_iter().enumerate() {
+                        copy(from, length, self.to.add(index * depth + step));
+                    }
+                }
             }
         }
     }
@@ -52,7 +64,31 @@ impl Part {
     /// There is such a step.
     pub unsafe fn put(&self, step: usize, numbers: F32x4) {
         // SAFETY: as the caller says.
-        unsafe { numbers.store(self.to.add(step * self.apart)) };
+        unsafe {
+            match self.lie {
+                Lie::Packed(apart) => numbers.store(self.to.add(step * apart)),
+                Lie::Rows(depth) => {
+                    for (index, number) in numbers.to_array().into_iter().enumerate() {
+                        *self.to.add(index * depth + step) = number;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies some numbers, few as a rule. They are held against infinity: what is only copied becomes a call of the host.
+#[inline(always)]
+unsafe fn copy(from: *const f32, length: usize, to: *mut f32) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let whole = length / 4 * 4;
+        for at in (0..whole).step_by(4) {
+            F32x4::load(from.add(at)).at_least(F32x4::splat(f32::NEG_INFINITY)).store(to.add(at));
+        }
+        for at in whole..length {
+            *to.add(at) = from.add(at).read_volatile();
+        }
     }
 }
 
@@ -92,7 +128,15 @@ pub fn parts(rows: usize, depth: usize, to: *mut F32x4) -> impl Iterator<Item = 
     rows.enumerate().map(move |(index, (first, last))| {
         let (strip, within, apart) =
             if first < in_tall { (first / TALL * TALL / PART, first % TALL, TALL) } else { (index, 0, PART) };
-        Part { first, last, to: to.cast::<f32>().wrapping_add(strip * depth * PART + within), apart }
+        Part { first, last, to: to.cast::<f32>().wrapping_add(strip * depth * PART + within), lie: Lie::Packed(apart) }
+    })
+}
+
+/// Where so many rows of `depth` numbers are laid one behind the other, with room for as many as [`parts`] takes.
+pub fn lying_parts(rows: usize, depth: usize, to: *mut F32x4) -> impl Iterator<Item = Part> {
+    (0..rows).step_by(PART).map(move |first| {
+        let to = to.cast::<f32>().wrapping_add(first * depth);
+        Part { first, last: (first + PART).min(rows) - 1, to, lie: Lie::Rows(depth) }
     })
 }
 

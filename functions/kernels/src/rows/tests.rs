@@ -68,6 +68,23 @@ proptest! {
         let mut to = vec![f32::NAN; rows * stride];
         // SAFETY: there are as many rows, and as much room.
         unsafe { product.multiply_lying(rows, from.as_ptr(), apart, Target { to: to.as_mut_ptr(), stride }, activation) };
+        let mut other = vec![f32::NAN; rows * stride];
+        let mut room = vec![F32x4::ZERO; product.room_for(rows)];
+        for part in lying_parts(rows, depth, room.as_mut_ptr()) {
+            let row = |index: usize| from[(part.first + index).min(part.last) * apart..].as_ptr();
+            // SAFETY: each row has as many numbers, and there is room for all.
+            unsafe {
+                part.pack(0, std::array::from_fn(row), depth - 1);
+                let last: [f32; 4] = std::array::from_fn(|index| *row(index).add(depth - 1));
+                part.put(depth - 1, F32x4::load(last.as_ptr()));
+            }
+        }
+        // SAFETY: as above.
+        unsafe {
+            let target = Target { to: other.as_mut_ptr(), stride };
+            product.multiply_lying(rows, room.as_ptr().cast(), depth, target, activation);
+        }
+        prop_assert!(to.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "the same of rows that are laid there");
         for (row, to) in to.chunks_exact(stride).enumerate() {
             prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
             for (column, got) in to[..columns].iter().enumerate() {
