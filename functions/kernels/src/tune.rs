@@ -1,4 +1,4 @@
-//! The processors that kernels are chosen for. Others compute the same, but not as fast.
+//! The processors that kernels are chosen for. Others compute the same, up to the last bits of sums, but not as fast.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
