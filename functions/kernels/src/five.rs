@@ -14,6 +14,7 @@
 //! - An address is made once in a turn of the loop if its first use is in a block that all others are behind: the loop's first. So
 //!   something is loaded there, of the last step, which each turn has.
 
+use crate::twelve::{NUMBER, at};
 use crate::vector::F32x4;
 
 /// Rows of a tile.
@@ -28,14 +29,11 @@ const STEPS: usize = 32;
 /// Blocks of a step: one that loads and one that multiplies for each row.
 const UNITS: usize = 2 * ROWS;
 
-/// Bytes of a number.
-const NUMBER: usize = size_of::<f32>();
-
 /// A tile.
 pub type Sums = [[F32x4; VECTORS]; ROWS];
 
-/// Does the units of a step, and before them those of the steps that follow in the list, each in a block of its own that may be
-/// entered by its label.
+/// Does the units of a step, and before them those of the steps behind it in the list, which are the steps before: each in a block
+/// of its own that may be entered by its label.
 macro_rules! blocks {
     ($enter:block $unit:ident) => { $enter };
     (
@@ -52,25 +50,13 @@ macro_rules! blocks {
     };
 }
 
-/// So many numbers after an address, by which WebAssembly's instructions have it as their offset. An address, as it may be before
-/// what is read.
-///
-/// # Safety
-///
-/// There is a number, and what is before it begins behind address 0.
-#[inline(always)]
-unsafe fn at(address: usize, numbers: usize) -> *const f32 {
-    // SAFETY: as the caller says; so the sum is an address.
-    std::ptr::with_exposed_provenance(unsafe { address.unchecked_add(numbers * NUMBER) })
-}
-
 /// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, `stride` numbers apart, and eight at
 /// `right`. The sums of each row begin with `start`. `entrance` is 0, and the compiler must not know: see above.
 ///
 /// # Safety
 ///
-/// `depth` is not 0. There are as many numbers, and those at `right` are aligned as vectors are. Nothing of it is in the first 4 KiB of
-/// memory, as nothing is that is allocated, or has a name.
+/// `depth` is not 0. There are as many numbers, and those at `right` are aligned as vectors are. Nothing of it is in the first
+/// 4 KiB of memory, as nothing is that is allocated, or has a name.
 #[inline(always)]
 pub unsafe fn multiply(
     depth: usize,

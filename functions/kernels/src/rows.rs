@@ -42,7 +42,8 @@ const LARGE_BYTES: usize = 512 << 10;
 /// Bytes of strips, and of results, that are done at a time with such weights, so that these are read less often.
 const MANY_BYTES: usize = 800 << 10;
 
-/// Bytes of rows as they lie that each block of weights meets before the next does: they stay in the first cache, and the block too.
+/// Bytes of rows as they lie that each block of weights meets before the next does: they stay in the first cache, as the block
+/// does.
 const NEAR_BYTES: usize = 16 << 10;
 
 /// Weights, packed: a matrix of as many rows as a product has steps, and a bias for each of its columns.
@@ -177,7 +178,8 @@ impl Weights {
         strips::most(rows) * self.depth
     }
 
-    /// Whether so many rows that lie in memory are multiplied faster by [`multiply_lying`](Self::multiply_lying) than packed.
+    /// Whether so many rows that lie in memory are multiplied by [`multiply_lying`](Self::multiply_lying), and not packed: where
+    /// that is faster, and not where there are registers for larger tiles.
     pub fn takes_lying(&self, rows: usize) -> bool {
         rows >= five::ROWS && self.depth > SHORT && !Tune::Aarch64.is_chosen()
     }
@@ -189,8 +191,8 @@ impl Weights {
         if rows < some + five::ROWS { rows } else { some }
     }
 
-    /// Writes the product of `rows` rows, five or more, which lie in memory from `from` on, `stride` numbers apart. Where they are no
-    /// multiple of five, some are computed twice.
+    /// Writes the product of `rows` rows, five or more, which lie in memory from `from` on, `stride` numbers apart. Where they are
+    /// no multiple of five, some are computed twice.
     ///
     /// # Safety
     ///

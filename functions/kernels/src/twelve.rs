@@ -30,7 +30,7 @@ pub const SUMS: usize = ALONE + TOGETHER;
 const STEPS: usize = 64;
 
 /// Bytes of a number.
-const NUMBER: usize = size_of::<f32>();
+pub const NUMBER: usize = size_of::<f32>();
 
 /// A tile: what is made of the numbers that are loaded by themselves, then of the others.
 pub type Sums = [F32x4; SUMS];
@@ -51,7 +51,7 @@ macro_rules! blocks {
 ///
 /// There is a number, and what is before it begins behind address 0.
 #[inline(always)]
-unsafe fn at(address: usize, numbers: usize) -> *const f32 {
+pub unsafe fn at(address: usize, numbers: usize) -> *const f32 {
     // SAFETY: as the caller says; so the sum is an address.
     std::ptr::with_exposed_provenance(unsafe { address.unchecked_add(numbers * NUMBER) })
 }

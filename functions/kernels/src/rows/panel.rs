@@ -92,8 +92,8 @@ pub struct Panel {
     weights: *const f32,
     bias: *const f32,
     /// Whether tiles with this block, and with the next, have the bias added at their end: those of twelve columns cannot begin
-    /// with it, and others that are in their stead do the same, so that the bits of a result do not depend on the processor
-    /// that kernels are chosen for.
+    /// with it, and others that are in their stead do the same, so that the bits of a product of packed rows do not depend on the
+    /// processor that kernels are chosen for.
     pub bias_last: [bool; 2],
     depth: usize,
     activation: Vectors,

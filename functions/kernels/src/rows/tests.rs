@@ -11,6 +11,25 @@ fn plain(row: &[f32], weight: impl Fn(usize) -> f32, bias: f32, activation: Acti
     activation.plain(sum + f64::from(bias))
 }
 
+/// Holds what was written, whose rows are `stride` apart, against the product of rows of `depth` numbers, `apart` from one to the
+/// next, with weights and a bias; nothing else was written to.
+fn is_product(
+    [from, weights, bias, to]: [&[f32]; 4],
+    [depth, apart, stride]: [usize; 3],
+    activation: Activation,
+) -> Result<(), TestCaseError> {
+    let columns = bias.len();
+    for (row, to) in to.chunks_exact(stride).enumerate() {
+        prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
+        for (column, got) in to[..columns].iter().enumerate() {
+            let weight = |step: usize| weights[step * columns + column];
+            let expected = plain(&from[row * apart..][..depth], weight, bias[column], activation);
+            prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
+        }
+    }
+    Ok(())
+}
+
 fn packed(rows: &[f32], depth: usize) -> Vec<F32x4> {
     let count = rows.len() / depth;
     let mut packed = vec![F32x4::ZERO; strips::count(count) * depth];
@@ -45,14 +64,7 @@ proptest! {
                 prop_assert!(to.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "{tune:?}");
             }
         }
-        for (row, to) in to.chunks_exact(stride).enumerate() {
-            prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
-            for (column, got) in to[..columns].iter().enumerate() {
-                let weight = |step: usize| weights[step * columns + column];
-                let expected = plain(&from[row * depth..][..depth], weight, bias[column], activation);
-                prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
-            }
-        }
+        is_product([&from, &weights, &bias, &to], [depth, depth, stride], activation)?;
     }
 
     #[test]
@@ -85,18 +97,13 @@ proptest! {
             product.multiply_lying(rows, room.as_ptr().cast(), depth, target, activation);
         }
         prop_assert!(to.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "the same of rows that are laid there");
-        for (row, to) in to.chunks_exact(stride).enumerate() {
-            prop_assert!(to[columns..].iter().all(|x| x.is_nan()), "nothing else is written to");
-            for (column, got) in to[..columns].iter().enumerate() {
-                let weight = |step: usize| weights[step * columns + column];
-                let expected = plain(&from[row * apart..][..depth], weight, bias[column], activation);
-                prop_assert!((f64::from(*got) - expected).abs() < 1e-5 * depth as f64, "{got} {expected}");
-            }
-        }
+        is_product([&from, &weights, &bias, &to], [depth, apart, stride], activation)?;
     }
 
     #[test]
-    fn what_is_left_of_lying_rows_is_as_many_as_a_tile_has(rows in 5..5000_usize, depth in 1..2000_usize, columns in 1..3000_usize) {
+    fn what_is_left_of_lying_rows_is_as_many_as_a_tile_has(
+        rows in 5..5000_usize, depth in 1..2000_usize, columns in 1..3000_usize,
+    ) {
         let product = Weights { depth, columns, blocks: [].into(), bias: [].into() };
         let mut left = rows;
         while left > 0 {
