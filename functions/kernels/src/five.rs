@@ -50,8 +50,8 @@ macro_rules! blocks {
     };
 }
 
-/// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, `stride` numbers apart, and eight at
-/// `right`. The sums of each row begin with `start`. `entrance` is 0, and the compiler must not know: see above.
+/// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, and eight at `right`. The sums of
+/// each row begin with `start`. `entrance` is 0, and the compiler must not know: see above.
 ///
 /// # Safety
 ///
@@ -60,8 +60,7 @@ macro_rules! blocks {
 #[inline(always)]
 pub unsafe fn multiply(
     depth: usize,
-    rows: *const f32,
-    stride: usize,
+    rows: [*const f32; ROWS],
     right: *const f32,
     start: [F32x4; VECTORS],
     entrance: usize,
@@ -78,9 +77,8 @@ pub unsafe fn multiply(
         let behind =
             |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
         let mut right = behind(right, 4 * VECTORS);
-        let mut first = behind(rows, 1);
+        let mut rows = rows.map(|row| behind(row, 1));
         loop {
-            let rows: [usize; ROWS] = std::array::from_fn(|row| first.wrapping_add(row * stride * NUMBER));
             F32x4::load_splat_in_order(at(rows[0], STEPS - 1));
             F32x4::load_splat_in_order(at(rows[1], STEPS - 1));
             F32x4::load_splat_in_order(at(rows[2], STEPS - 1));
@@ -165,7 +163,7 @@ pub unsafe fn multiply(
             }
             (steps, unit) = (STEPS, 0);
             right = right.wrapping_add(STEPS * 4 * VECTORS * NUMBER);
-            first = first.wrapping_add(STEPS * NUMBER);
+            rows = rows.map(|row| row.wrapping_add(STEPS * NUMBER));
         }
     }
 }
@@ -184,7 +182,10 @@ mod tests {
             let (rows, panel) = (numbers(seed, stride * ROWS), numbers(seed + 1, depth * 4 * VECTORS));
             let start = [0.5, -0.25];
             // SAFETY: there are as many numbers; elsewhere than on WebAssembly a vector is aligned as a number is.
-            let sums = unsafe { multiply(depth, rows.as_ptr(), stride, panel.as_ptr(), start.map(F32x4::splat), 0) };
+            let sums = unsafe {
+                let from = std::array::from_fn(|row| rows[row * stride..].as_ptr());
+                multiply(depth, from, panel.as_ptr(), start.map(F32x4::splat), 0)
+            };
             for (row, sums) in sums.into_iter().enumerate() {
                 let sums = sums.into_iter().flat_map(F32x4::to_array);
                 for (column, got) in sums.enumerate() {

@@ -191,12 +191,12 @@ impl Weights {
         if rows < some + five::ROWS { rows } else { some }
     }
 
-    /// Writes the product of `rows` rows, five or more, which lie in memory from `from` on, `stride` numbers apart. Where they are
-    /// no multiple of five, some are computed twice.
+    /// Writes the product of `rows` rows, five or more, of which `row` tells where each lies. Where they are no multiple of five,
+    /// some are computed twice.
     ///
     /// # Safety
     ///
-    /// There are as many rows, and there is room for as many rows of [`columns`](Self::columns) numbers at `target`.
+    /// There is each of as many rows, and there is room for as many rows of [`columns`](Self::columns) numbers at `target`.
     ///
     /// # Panics
     ///
@@ -204,8 +204,7 @@ impl Weights {
     pub unsafe fn multiply_lying(
         &self,
         rows: usize,
-        from: *const f32,
-        stride: usize,
+        row: impl Fn(usize) -> *const f32,
         target: Target,
         activation: Activation,
     ) {
@@ -219,13 +218,12 @@ impl Weights {
                 for block in first_block..(first_block + at_once).min(blocks) {
                     panel.at(self, block);
                     let columns = (self.columns - block * BLOCK).min(BLOCK);
-                    for row in (first..(first + near).min(rows)).step_by(five::ROWS) {
-                        let row = row.min(last);
-                        let to = target.to.wrapping_add(row * target.stride + block * BLOCK);
+                    for from in (first..(first + near).min(rows)).step_by(five::ROWS) {
+                        let from = from.min(last);
+                        let five = std::array::from_fn(|index| row(from + index));
+                        let to = target.to.wrapping_add(from * target.stride + block * BLOCK);
                         // SAFETY: there are as many rows and as much room.
-                        unsafe {
-                            panel.five_rows(from.add(row * stride), stride, columns, Target { to, ..target });
-                        }
+                        unsafe { panel.five_rows(five, columns, Target { to, ..target }) };
                     }
                 }
             }

@@ -88,7 +88,7 @@ pub(crate) unsafe fn multiply(
 ) {
     if weights.takes_lying(rows) {
         // SAFETY: as the caller says.
-        unsafe { weights.multiply_lying(rows, from, stride, target, Activation::NONE) };
+        unsafe { weights.multiply_lying(rows, |row| from.wrapping_add(row * stride), target, Activation::NONE) };
         return;
     }
     let (depth, vectors) = (weights.depth(), weights.vectors(rows));

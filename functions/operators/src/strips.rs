@@ -45,7 +45,8 @@ pub unsafe fn band(
             for part in lying_parts(some, weights.depth(), strips) {
                 rows.pack(first + part.first, first + part.last, part);
             }
-            weights.multiply_lying(some, strips.cast(), weights.depth(), target, activation);
+            let laid: *const f32 = strips.cast();
+            weights.multiply_lying(some, |row| laid.wrapping_add(row * weights.depth()), target, activation);
             return;
         }
         for part in parts(some, weights.depth(), strips) {
@@ -76,8 +77,9 @@ pub fn multiply(
             let some = weights.lying_at_a_time(count - first);
             let part = &mut to[first * columns..][..some * columns];
             let target = Target { to: part.as_mut_ptr(), stride: columns };
+            let from = numbers[first * depth..].as_ptr();
             // SAFETY: there are as many rows, and there is as much room.
-            unsafe { weights.multiply_lying(some, numbers.as_ptr().add(first * depth), depth, target, activation) };
+            unsafe { weights.multiply_lying(some, |row| from.wrapping_add(row * depth), target, activation) };
             bound.run(from_row + first, part);
             first += some;
         }

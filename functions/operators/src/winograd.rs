@@ -160,9 +160,13 @@ impl Winograd {
         let room = rows_at_once * in_row;
         // Rows of the image that so many rows of the result need.
         let needed = |rows: usize| (rows - 1) * stride + (window.kernel[0] - 1) * dilation + 1;
-        // For each tile, where what its first row is made of begins among them.
-        let starts: Vec<usize> = (0..room).map(|tile| tile / in_row * stride * in_row + tile % in_row).collect();
-        let evaluated_room = needed(rows_at_once) * in_row * channels;
+        // Of the same places along a row, all rows lie one behind the other, first those that a window goes over which begins at the
+        // first row, and so on: so what a window is multiplied with lies together.
+        let in_turn = needed(rows_at_once).div_ceil(dilation);
+        let lies = |row: usize, tile: usize| ((tile * dilation + row % dilation) * in_turn + row / dilation) * channels;
+        let evaluated_room = lies(0, in_row);
+        // For each tile, where its window begins.
+        let starts: Vec<usize> = (0..room).map(|tile| lies(tile / in_row * stride, tile % in_row)).collect();
         // SAFETY: what is read of both has been written to before.
         let (mut evaluated, mut products) = unsafe {
             (
@@ -187,16 +191,15 @@ impl Winograd {
                     }
                 };
                 if y >= window.input[0] {
-                    for point in 0..PRODUCTS {
-                        let at = point * evaluated_room + row * in_row * channels;
-                        evaluated[at..][..in_row * channels].fill(0.0);
+                    for (point, tile) in (0..PRODUCTS).flat_map(|point| (0..in_row).map(move |tile| (point, tile))) {
+                        evaluated[point * evaluated_room + lies(row, tile)..][..channels].fill(0.0);
                     }
                     continue;
                 }
                 for tile in 0..in_row {
                     let x = (tile * RESULTS).wrapping_sub(window.before[1]);
                     let from: [_; PRODUCTS] = std::array::from_fn(|at| image(x.wrapping_add(at)));
-                    let at = (row * in_row + tile) * channels;
+                    let at = lies(row, tile);
                     let to: [_; PRODUCTS] =
                         std::array::from_fn(|point| evaluated[point * evaluated_room + at..].as_mut_ptr());
                     // SAFETY: a place of the image has as many channels, and so has one of what is made of it.
@@ -205,18 +208,19 @@ impl Winograd {
             }
             for (point, weights) in weights.iter().enumerate() {
                 let evaluated = &evaluated[point * evaluated_room..][..evaluated_room];
-                for part in parts(tiles, depth, strips.as_mut_ptr().cast()) {
-                    let tiles: [_; PART] = std::array::from_fn(|index| starts[(part.first + index).min(part.last)]);
-                    for row in 0..window.kernel[0] {
-                        let rows = tiles
-                            .map(|tile| evaluated[(tile + row * dilation * in_row) * channels..][..channels].as_ptr());
-                        // SAFETY: there are as many numbers in each row, and room for those of all.
-                        unsafe { part.pack(row * channels, rows, channels) };
-                    }
-                }
+                let window = |tile: usize| evaluated[starts[tile]..][..depth].as_ptr();
                 let target = Target { to: products[point * room * columns..].as_mut_ptr(), stride: columns };
-                // SAFETY: the strips of so many tiles have been packed, and there is as much room.
+                if weights.takes_lying(tiles) {
+                    // SAFETY: a window has as many numbers as there are steps, and there is as much room.
+                    unsafe { weights.multiply_lying(tiles, window, target, Activation::NONE) };
+                    continue;
+                }
+                // SAFETY: as above; the strips of so many tiles are packed, of which there is room for more.
                 unsafe {
+                    for part in parts(tiles, depth, strips.as_mut_ptr().cast()) {
+                        let windows = std::array::from_fn(|index| window((part.first + index).min(part.last)));
+                        part.pack(0, windows, depth);
+                    }
                     let strips = std::slice::from_raw_parts(strips.as_ptr().cast(), weights.vectors(tiles));
                     weights.multiply(tiles, strips, target, Activation::NONE);
                 }

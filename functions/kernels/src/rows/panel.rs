@@ -37,13 +37,13 @@ unsafe fn tall_product(depth: usize, strip: *const f32, panel: *const Panel, fir
     }
 }
 
-/// The same of five rows as they lie, so many numbers apart.
+/// The same of five rows as they lie.
 #[inline(never)]
-unsafe fn five_product(depth: usize, rows: *const f32, stride: usize, panel: *const Panel, sums: *mut five::Sums) {
+unsafe fn five_product(depth: usize, rows: [*const f32; five::ROWS], panel: *const Panel, sums: *mut five::Sums) {
     // SAFETY: as the caller says.
     unsafe {
         let [start] = Panel::start(panel);
-        sums.write(five::multiply(depth, rows, stride, (*panel).weights, start, (*panel).entrance));
+        sums.write(five::multiply(depth, rows, (*panel).weights, start, (*panel).entrance));
     }
 }
 
@@ -149,13 +149,13 @@ impl Panel {
         }
     }
 
-    /// A tile of five rows as they lie, `stride` numbers apart.
+    /// A tile of five rows as they lie.
     #[inline(always)]
-    pub unsafe fn five_rows(&self, rows: *const f32, stride: usize, columns: usize, target: Target) {
+    pub unsafe fn five_rows(&self, rows: [*const f32; five::ROWS], columns: usize, target: Target) {
         let mut room = MaybeUninit::<five::Sums>::uninit();
         // SAFETY: as the caller says; the sums are written before they are read.
         unsafe {
-            five_product(self.depth, rows, stride, self, room.as_mut_ptr());
+            five_product(self.depth, rows, self, room.as_mut_ptr());
             let sums: *const [F32x4; VECTORS] = room.as_ptr().cast();
             if columns == BLOCK {
                 write::<{ five::ROWS }, false>(sums, self.bias, &self.activation, target.to, target.stride);

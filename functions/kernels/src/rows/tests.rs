@@ -78,8 +78,9 @@ proptest! {
         let product = Weights::pack(depth, columns, |step, column| weights[step * columns + column], |column| bias[column]);
         let stride = columns + gap;
         let mut to = vec![f32::NAN; rows * stride];
+        let lies = |row: usize| from[row * apart..].as_ptr();
         // SAFETY: there are as many rows, and as much room.
-        unsafe { product.multiply_lying(rows, from.as_ptr(), apart, Target { to: to.as_mut_ptr(), stride }, activation) };
+        unsafe { product.multiply_lying(rows, lies, Target { to: to.as_mut_ptr(), stride }, activation) };
         let mut other = vec![f32::NAN; rows * stride];
         let mut room = vec![F32x4::ZERO; product.room_for(rows)];
         for part in lying_parts(rows, depth, room.as_mut_ptr()) {
@@ -91,11 +92,9 @@ proptest! {
                 part.put(depth - 1, F32x4::load(last.as_ptr()));
             }
         }
+        let (laid, target): (*const f32, _) = (room.as_ptr().cast(), Target { to: other.as_mut_ptr(), stride });
         // SAFETY: as above.
-        unsafe {
-            let target = Target { to: other.as_mut_ptr(), stride };
-            product.multiply_lying(rows, room.as_ptr().cast(), depth, target, activation);
-        }
+        unsafe { product.multiply_lying(rows, |row| laid.wrapping_add(row * depth), target, activation) };
         prop_assert!(to.iter().zip(&other).all(|(x, y)| x.to_bits() == y.to_bits()), "the same of rows that are laid there");
         is_product([&from, &weights, &bias, &to], [depth, apart, stride], activation)?;
     }
