@@ -217,9 +217,15 @@ impl Taps {
     }
 }
 
+/// After how many columns a window of `w` columns that goes `s` at a time may be left: fewer where sums would else be kept in memory,
+/// as there are not so many registers.
+const fn often(w: usize, s: usize) -> usize {
+    if w == 5 && s == 1 { 2 } else { 4 }
+}
+
 /// `count` vectors of channels, one after the other, at `P` places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
 /// one or two, at a time: each number of the image is loaded once, and goes into the sums of all places whose windows it is
-/// in. How it is written is for Cranelift; see [`crate::tile`]. After every fourth column the window may be left: it never is, as
+/// in. How it is written is for Cranelift; see [`crate::tile`]. After [some](often) columns the window may be left: it never is, as
 /// there are never so many rows, but by then all sums must be there, and the next columns cannot be loaded before. Each comparison
 /// is with another number, as LLVM would make one of equal ones. The taps are behind a pointer, as what is read through a
 /// reference would be kept in registers from one vector to the next.
@@ -255,7 +261,9 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                             }
                         }
                         let is_end = $column == const { (P - 1) * S + W - 1 };
-                        if is_end && rows == $row + 1 || !is_end && $column % 4 == 3 && rows == NEVER + 32 * $row + $column {
+                        let may_end = const { often(W, S) };
+                        let never = NEVER + 32 * $row + $column;
+                        if is_end && rows == $row + 1 || !is_end && ($column + 1) % may_end == 0 && rows == never {
                             break;
                         }
                     }
