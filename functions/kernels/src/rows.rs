@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use self::panel::Panel;
 pub use self::strips::{PART, Part, lying_parts, pack, parts};
-use self::strips::{TALL, by_twelve, over, pack_apart, tall};
+use self::strips::{by_twelve, over, pack_apart};
 use crate::activation::Activation;
 use crate::five;
 use crate::tile::SHORT;
@@ -29,7 +29,7 @@ const VECTORS: usize = BLOCK / 4;
 /// Bytes of strips that are packed at a time: they stay in the second cache beside a block of weights.
 const STRIPS_BYTES: usize = 96 << 10;
 
-/// Bytes of weights that each tall strip meets before the next does: they stay in the second cache, and the strip in the first.
+/// Bytes of weights that some rows meet before the next do: they stay in the second cache, and the rows in the first.
 const GROUP_BYTES: usize = 256 << 10;
 
 /// Bytes of results that are written at a time, block by block: they stay in the second cache too.
@@ -241,10 +241,7 @@ impl Weights {
     /// Panics where less is packed than rows need.
     pub unsafe fn multiply(&self, rows: usize, strips: &[F32x4], target: Target, activation: Activation) {
         assert!(strips.len() >= self.vectors(rows), "{rows} rows of {} are packed", self.depth);
-        let in_tall = tall(rows, self.depth) * TALL;
         let in_tiles = rows - over(rows);
-        // Where tiles may have twelve vectors, those of four rows have their bias last.
-        let bias_first = if self.depth > SHORT { rows / TALL * TALL } else { in_tiles };
         let mut product =
             Product { weights: self, strips: strips.as_ptr().cast(), target, panel: Panel::new(self, activation) };
         let blocks = self.columns.div_ceil(BLOCK);
@@ -252,12 +249,11 @@ impl Weights {
         let at_once = (GROUP_BYTES / (self.depth * 6 * BLOCK * size_of::<f32>())).max(1) * 6;
         for first in (0..blocks).step_by(at_once) {
             let group = first..(first + at_once).min(blocks);
-            let threes = (group.end.min(self.columns / BLOCK) - first) / 3 * 3;
+            // Where tiles may have twelve vectors, the bias comes last.
+            let whole = if self.depth > SHORT { group.end.min(self.columns / BLOCK) - first } else { 0 };
             // SAFETY: there are as many strips and as much room.
             unsafe {
-                product.twelves(0..in_tall, group.clone());
-                product.fours(in_tall..bias_first, group.clone(), 0);
-                product.fours(bias_first..in_tiles, group.clone(), threes);
+                product.fours(0..in_tiles, group.clone(), whole / 3 * 3);
                 product.ones(in_tiles..rows, group);
             }
         }
@@ -281,18 +277,6 @@ impl Product<'_> {
     /// Where a row's numbers of a block go.
     fn to(&self, row: usize, block: usize) -> Target {
         Target { to: self.target.to.wrapping_add(row * self.target.stride + block * BLOCK), ..self.target }
-    }
-
-    /// Rows in tall strips. A strip stays in the first cache until it has met all blocks.
-    unsafe fn twelves(&mut self, rows: Range<usize>, blocks: Range<usize>) {
-        for row in rows.step_by(TALL) {
-            for block in blocks.clone() {
-                self.panel.at(self.weights, block);
-                let columns = (self.weights.columns - block * BLOCK).min(BLOCK);
-                // SAFETY: as the caller says.
-                unsafe { self.panel.tall_tiles(self.strip(row), columns, self.to(row, block)) };
-            }
-        }
     }
 
     /// Rows in strips of four. The first blocks, so many, a multiple of three, have their bias last.

@@ -1,5 +1,5 @@
 //! The innermost part of a matrix product: a tile of twelve vectors, in registers. Of each step, twelve numbers of one operand are
-//! multiplied with a vector of the other: twelve rows with four columns, or twelve columns with four rows.
+//! multiplied with a vector of the other: twelve columns with four rows.
 //!
 //! A core that starts two multiply-adds a cycle, each of which takes four, needs more than eight sums to be kept busy. In 16
 //! registers there is room for twelve, a vector, and two more, if no number stays in one. How the code below is written is for
@@ -24,7 +24,7 @@ const ALONE: usize = 8;
 const TOGETHER: usize = 4;
 
 /// Sums of a tile.
-pub const SUMS: usize = ALONE + TOGETHER;
+const SUMS: usize = ALONE + TOGETHER;
 
 /// Steps between two turns of the loop.
 const STEPS: usize = 64;
@@ -57,8 +57,7 @@ pub unsafe fn at(address: usize, numbers: usize) -> *const f32 {
 }
 
 /// A tile of a product: for each of `depth` steps [`ALONE`] numbers at `alone`, and [`TOGETHER`] at `together`, with `LEFT` numbers
-/// from one step to the next, and a vector at `right`, with `RIGHT` numbers to the next. Where there is none at `together`, these
-/// numbers are behind those at `alone`. All sums begin with `start`.
+/// from one step to the next, and a vector at `right`, with `RIGHT` numbers to the next. All sums begin with `start`.
 ///
 /// # Safety
 ///
@@ -68,7 +67,7 @@ pub unsafe fn at(address: usize, numbers: usize) -> *const f32 {
 pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
     depth: usize,
     alone: *const f32,
-    together: Option<*const f32>,
+    together: *const f32,
     right: *const f32,
     start: F32x4,
 ) -> Sums {
@@ -81,7 +80,7 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
         let behind =
             |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
         let (mut left, mut right) = (behind(alone, LEFT), behind(right, RIGHT));
-        let mut others = together.map(|together| behind(together, LEFT));
+        let mut others = behind(together, LEFT);
         macro_rules! alone {
             ($step:ident $vector:ident $($number:literal)*) => {$(
                 let factor = F32x4::load_splat_in_order(at(left, $step * LEFT + $number));
@@ -92,10 +91,7 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
             ($left:literal) => {
                 const STEP: usize = STEPS - $left;
                 let vector = F32x4::load_in_order(at(right, STEP * RIGHT));
-                let factors = F32x4::load_in_order(match others {
-                    Some(others) => at(others, STEP * LEFT),
-                    None => at(left, STEP * LEFT + ALONE),
-                });
+                let factors = F32x4::load_in_order(at(others, STEP * LEFT));
                 alone!(STEP vector 7 6 5 4 3 2 1 0);
                 sums[8] = factors.lane::<0>().mul_add(vector, sums[8]);
                 sums[9] = factors.lane::<1>().mul_add(vector, sums[9]);
@@ -128,7 +124,7 @@ pub unsafe fn multiply<const LEFT: usize, const RIGHT: usize>(
             }
             steps = STEPS;
             left = left.wrapping_add(STEPS * LEFT * NUMBER);
-            others = others.map(|others| others.wrapping_add(STEPS * LEFT * NUMBER));
+            others = others.wrapping_add(STEPS * LEFT * NUMBER);
             right = right.wrapping_add(STEPS * RIGHT * NUMBER);
         }
     }
@@ -148,20 +144,16 @@ mod tests {
             let others = numbers(seed + 2, depth * SUMS);
             let (from, to) = (left.as_ptr(), right.as_ptr());
             // SAFETY: there are as many numbers; elsewhere than on WebAssembly a vector is aligned as a number is.
-            let tiles = unsafe {
-                [None, Some(others.as_ptr())].map(|others| multiply::<SUMS, 8>(depth, from, others, to, F32x4::splat(0.5)))
-            };
-            for (sums, together) in tiles.into_iter().zip([&left[ALONE..], &others]) {
-                for (index, sum) in sums.into_iter().enumerate() {
-                    let number = |step: usize| match index {
-                        0..ALONE => left[step * SUMS + index],
-                        _ => together[step * SUMS + index - ALONE],
-                    };
-                    for (lane, got) in sum.to_array().into_iter().enumerate() {
-                        let product = |step: usize| f64::from(number(step)) * f64::from(right[step * 8 + lane]);
-                        let expected = 0.5 + (0..depth).map(product).sum::<f64>();
-                        prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
-                    }
+            let sums = unsafe { multiply::<SUMS, 8>(depth, from, others.as_ptr(), to, F32x4::splat(0.5)) };
+            for (index, sum) in sums.into_iter().enumerate() {
+                let number = |step: usize| match index {
+                    0..ALONE => left[step * SUMS + index],
+                    _ => others[step * SUMS + index - ALONE],
+                };
+                for (lane, got) in sum.to_array().into_iter().enumerate() {
+                    let product = |step: usize| f64::from(number(step)) * f64::from(right[step * 8 + lane]);
+                    let expected = 0.5 + (0..depth).map(product).sum::<f64>();
+                    prop_assert!((f64::from(got) - expected).abs() <= 1e-5 * depth as f64, "{got} {expected}");
                 }
             }
         }

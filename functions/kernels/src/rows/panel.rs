@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::strips::{PART, TALL};
+use super::strips::PART;
 use super::{BLOCK, Target, VECTORS, Weights};
 use crate::activation::{Activation, Vectors};
 use crate::five;
@@ -24,16 +24,6 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
     unsafe {
         let [tile] = multiply::<1, PART, BLOCK, TIGHT>(depth, strip, (*panel).weights, 0, Panel::start(panel));
         sums.write(tile);
-    }
-}
-
-/// The same of a tall strip, with half of a block.
-#[inline(never)]
-unsafe fn tall_product(depth: usize, strip: *const f32, panel: *const Panel, first: usize, sums: *mut twelve::Sums) {
-    // SAFETY: as the caller says.
-    unsafe {
-        let (weights, bias) = ((*panel).weights.add(first), (*panel).bias.add(first));
-        sums.write(twelve::multiply::<TALL, BLOCK>(depth, strip, None, weights, F32x4::load(bias)));
     }
 }
 
@@ -59,7 +49,7 @@ unsafe fn broad_product(
     // SAFETY: as the caller says.
     unsafe {
         let [whole, half] = ends.map(|end| (*panel).weights.add(end / BLOCK * BLOCK * depth + end % BLOCK));
-        sums.write(twelve::multiply::<BLOCK, PART>(depth, whole, Some(half), strip, F32x4::ZERO));
+        sums.write(twelve::multiply::<BLOCK, PART>(depth, whole, half, strip, F32x4::ZERO));
     }
 }
 
@@ -126,27 +116,6 @@ impl Panel {
                 F32x4::load(start.add(4 * index))
             })
         })
-    }
-
-    /// Two tiles of a tall strip, or one where there are no more than four columns.
-    #[inline(always)]
-    pub unsafe fn tall_tiles(&self, strip: *const f32, columns: usize, target: Target) {
-        let mut room = MaybeUninit::<twelve::Sums>::uninit();
-        for first in (0..columns).step_by(4) {
-            // SAFETY: as the caller says; the sums are written before they are read.
-            unsafe {
-                tall_product(self.depth, strip, self, first, room.as_mut_ptr());
-                let to = target.to.add(first);
-                let sums: *const F32x4 = room.as_ptr().cast();
-                if columns - first >= 4 {
-                    write_tall(sums, &self.activation, to, target.stride);
-                    continue;
-                }
-                for row in 0..TALL {
-                    self.activation.write(*sums.add(row), to.add(row * target.stride), columns - first);
-                }
-            }
-        }
     }
 
     /// A tile of five rows as they lie.
@@ -329,24 +298,6 @@ unsafe fn write<const ROWS: usize, const BIAS: bool>(
             rows!(Vectors::gate: 0 1 2 3 4);
         } else {
             rows!(Vectors::clip: 0 1 2 3 4);
-        }
-    }
-}
-
-/// The same of a tall tile's sums.
-#[inline(always)]
-unsafe fn write_tall(sums: *const F32x4, activation: *const Vectors, to: *mut f32, stride: usize) {
-    macro_rules! rows {
-        ($of:path: $($row:literal)*) => {$(
-            $of(activation, *sums.add($row)).store(to.wrapping_add($row * stride));
-        )*};
-    }
-    // SAFETY: as the caller says.
-    unsafe {
-        if (*activation).gated {
-            rows!(Vectors::gate: 0 1 2 3 4 5 6 7 8 9 10 11);
-        } else {
-            rows!(Vectors::clip: 0 1 2 3 4 5 6 7 8 9 10 11);
         }
     }
 }

@@ -1,22 +1,18 @@
-//! How rows are packed for a product: twelve to a strip, of each step the twelve numbers together. What is left is packed four to a
-//! strip; one or two rows over have a strip each, four times: a number is a vector then, which weights are multiplied with as it
-//! lies there. Or rows are laid one behind the other, to be multiplied as they lie then.
+//! How rows are packed for a product: four to a strip, of each step the four numbers together; one or two rows over have a strip
+//! each, four times: a number is a vector then, which weights are multiplied with as it lies there. Or rows are laid one behind the
+//! other, to be multiplied as they lie then.
 
 use crate::tile::{self, SHORT};
 use crate::tune::Tune;
-use crate::twelve::SUMS;
 use crate::vector::F32x4;
 
 /// Rows that are packed at a time.
 pub const PART: usize = tile::ROWS;
 
-/// Rows of a tall strip.
-pub(super) const TALL: usize = SUMS;
-
 /// Rows that are multiplied one by one in three quarters of the time of a tile, half of which would be computed for nothing.
 const FEW: usize = 2;
 
-/// Where some rows are packed: in a strip of their own, in a third of a strip, or one behind the other.
+/// Where some rows are packed: in a strip of their own, or one behind the other.
 #[derive(Clone, Copy)]
 pub struct Part {
     /// The first row.
@@ -30,8 +26,8 @@ pub struct Part {
 /// How the numbers of some rows lie.
 #[derive(Clone, Copy)]
 enum Lie {
-    /// Those of a step together, so many numbers from those of the next step.
-    Packed(usize),
+    /// Those of a step together.
+    Packed,
     /// Those of a row together, so many numbers from those of the next row.
     Rows(usize),
 }
@@ -46,8 +42,7 @@ impl Part {
         // SAFETY: as the caller says.
         unsafe {
             match self.lie {
-                Lie::Packed(PART) => pack_apart::<PART>(rows, length, self.to.add(step * PART)),
-                Lie::Packed(_) => pack_apart::<TALL>(rows, length, self.to.add(step * TALL)),
+                Lie::Packed => pack(rows, length, self.to.add(step * PART)),
                 Lie::Rows(depth) => {
                     for (index, from) in rows.into_iter().enumerate() {
                         copy(from, length, self.to.add(index * depth + step));
@@ -66,7 +61,7 @@ impl Part {
         // SAFETY: as the caller says.
         unsafe {
             match self.lie {
-                Lie::Packed(apart) => numbers.store(self.to.add(step * apart)),
+                Lie::Packed => numbers.store(self.to.add(step * PART)),
                 Lie::Rows(depth) => {
                     for (index, number) in numbers.to_array().into_iter().enumerate() {
                         *self.to.add(index * depth + step) = number;
@@ -97,11 +92,6 @@ pub(super) fn by_twelve(depth: usize) -> bool {
     Tune::X86_64.is_chosen() && depth > SHORT
 }
 
-/// How many tall strips so many rows of `depth` numbers have.
-pub(super) fn tall(rows: usize, depth: usize) -> usize {
-    if by_twelve(depth) { rows / TALL } else { 0 }
-}
-
 /// How many of so many rows are multiplied one by one.
 pub(super) fn over(rows: usize) -> usize {
     if matches!(rows % PART, 1 | FEW) { rows % PART } else { 0 }
@@ -122,13 +112,13 @@ pub(super) fn most(rows: usize) -> usize {
 /// Where so many rows of `depth` numbers are packed: one strip after the other from `to` on.
 pub fn parts(rows: usize, depth: usize, to: *mut F32x4) -> impl Iterator<Item = Part> {
     let over = over(rows);
-    let in_tall = tall(rows, depth) * TALL;
     let tiles = (0..rows - over).step_by(PART).map(move |first| (first, (first + PART).min(rows) - 1));
     let rows = tiles.chain((rows - over..rows).map(|row| (row, row)));
-    rows.enumerate().map(move |(index, (first, last))| {
-        let (strip, within, apart) =
-            if first < in_tall { (first / TALL * TALL / PART, first % TALL, TALL) } else { (index, 0, PART) };
-        Part { first, last, to: to.cast::<f32>().wrapping_add(strip * depth * PART + within), lie: Lie::Packed(apart) }
+    rows.enumerate().map(move |(index, (first, last))| Part {
+        first,
+        last,
+        to: to.cast::<f32>().wrapping_add(index * depth * PART),
+        lie: Lie::Packed,
     })
 }
 
