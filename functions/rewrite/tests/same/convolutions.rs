@@ -163,6 +163,7 @@ proptest! {
     #[test]
     fn convolutions_with_many_channels_are_the_same(
         length in 3..6_usize, width in 8..40_usize, height in 1..4_usize, pad in 0..3_usize, seed in 0..1000_u32,
+        [step, apart] in [1..3_usize, 1..3_usize],
     ) {
         let case = Case {
             rank: 2,
@@ -170,11 +171,11 @@ proptest! {
             channels: [64, 72],
             group: 1,
             kernel: vec![height, length],
-            stride: vec![1, 1],
-            dilation: vec![1, 1],
+            stride: vec![step, 1],
+            dilation: vec![apart, 1],
             before: vec![0, pad],
             after: vec![1, pad],
-            image: vec![height + 3, width],
+            image: vec![height * apart + 3, width],
             format: DataFormat::NCHW,
             seed,
         };
