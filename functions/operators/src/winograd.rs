@@ -176,8 +176,10 @@ impl Winograd {
         };
         let (mut evaluated, mut products) = (evaluated.try_as_plain_ram_mut()?, products.try_as_plain_ram_mut()?);
         let (evaluated, products) = (evaluated.as_slice_mut::<f32>()?, products.as_slice_mut::<f32>()?);
+        // Where windows are multiplied as they lie, only those of a last band are packed that has too few.
+        let packed = if weights[0].takes_lying(room) { PART } else { room };
         // Not zeros: what is read has been packed before.
-        let mut strips = Box::<[F32x4]>::new_uninit_slice(weights[0].room_for(room));
+        let mut strips = Box::<[F32x4]>::new_uninit_slice(weights[0].room_for(packed));
         for (item, first) in (0..items).flat_map(|item| (0..height).step_by(rows_at_once).map(move |row| (item, row))) {
             let last = (first + rows_at_once).min(height);
             let tiles = (last - first) * in_row;
@@ -215,7 +217,7 @@ impl Winograd {
                     unsafe { weights.multiply_lying(tiles, window, target, Activation::NONE) };
                     continue;
                 }
-                // SAFETY: as above; the strips of so many tiles are packed, of which there is room for more.
+                // SAFETY: as above; the strips of so many tiles are packed, and there is room for them.
                 unsafe {
                     for part in parts(tiles, depth, strips.as_mut_ptr().cast()) {
                         let windows = std::array::from_fn(|index| window((part.first + index).min(part.last)));
