@@ -109,6 +109,17 @@ impl Vectors {
         unsafe { x.at_least((*this).low).at_most((*this).high) }
     }
 
+    /// What [`clip`](Self::clip) reads, for sums that are clipped one after the other: an instruction less for each of the two.
+    ///
+    /// # Safety
+    ///
+    /// As for [`clip`](Self::clip).
+    #[inline(always)]
+    pub unsafe fn bounds(this: *const Vectors) -> [F32x4; 2] {
+        // SAFETY: as the caller says.
+        unsafe { [(*this).low, (*this).high] }
+    }
+
     /// The gate of four sums.
     ///
     /// # Safety

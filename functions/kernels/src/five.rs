@@ -10,7 +10,8 @@
 //!   each load, and what is made of it, is a block of its own. It takes no instruction where one block follows the other; for it to
 //!   have arguments, it must also be entered from elsewhere. That is what the switch is for: it could enter each block, and never
 //!   enters any but a step's first, for the steps that a product has over.
-//! - What enters a block from there is one vector, as in [`crate::twelve`].
+//! - What enters a block from there is one vector, as in [`crate::twelve`]; or, where no loop turns and the sums are still in
+//!   registers, what is there, so that nothing is moved.
 //! - An address is made once in a turn of the loop if its first use is in a block that all others are behind: the loop's first. So
 //!   something is loaded there, of the last step, which each turn has.
 
@@ -23,8 +24,8 @@ pub const ROWS: usize = 5;
 /// Vectors of a row of a tile.
 const VECTORS: usize = 2;
 
-/// Steps between two turns of the loop.
-const STEPS: usize = 32;
+/// Steps between two turns of the loop, and the most of a product that needs none.
+pub const STEPS: usize = 32;
 
 /// Blocks of a step: one that loads and one that multiplies for each row.
 const UNITS: usize = 2 * ROWS;
@@ -51,27 +52,30 @@ macro_rules! blocks {
 }
 
 /// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, and eight at `right`. The sums of
-/// each row begin with `start`. `entrance` is 0, and the compiler must not know: see above.
+/// each row begin with the eight numbers at `start`. `entrance` is 0, and the compiler must not know: see above. Where it has no
+/// `TURNS`, there are at most [`STEPS`].
 ///
 /// # Safety
 ///
 /// `depth` is not 0. There are as many numbers, and those at `right` are aligned as vectors are. Nothing of it is in the first
 /// 4 KiB of memory, as nothing is that is allocated, or has a name.
 #[inline(always)]
-pub unsafe fn multiply(
+pub unsafe fn multiply<const TURNS: bool>(
     depth: usize,
     rows: [*const f32; ROWS],
     right: *const f32,
-    start: [F32x4; VECTORS],
+    start: *const f32,
     entrance: usize,
 ) -> Sums {
     // SAFETY: as the caller says; the last step of a turn is never behind the last of all.
     unsafe {
-        let mut sums = [start; ROWS];
-        let mut vectors = start;
-        let mut x;
+        let fresh = |_| std::array::from_fn(|index| F32x4::load_in_order(start.add(4 * index)));
+        let mut sums: Sums = std::array::from_fn(fresh);
+        let mut vectors: [_; VECTORS] = fresh(0);
+        let mut x = F32x4::load_in_order(start);
+        let start = vectors;
         // The first turn has the steps that are over: it begins so far behind the loop's beginning.
-        let mut steps = (depth - 1) % STEPS + 1;
+        let mut steps = if TURNS { (depth - 1) % STEPS + 1 } else { depth };
         let mut remaining = depth;
         let mut unit = (STEPS - steps) * UNITS + entrance;
         let behind =
@@ -110,11 +114,15 @@ pub unsafe fn multiply(
                         match unit {
                             $($(
                                 $load if $load > 0 => {
-                                    (sums, vectors) = ([start; ROWS], start);
+                                    if TURNS {
+                                        (sums, vectors) = ([start; ROWS], start);
+                                    }
                                     break $load_label
                                 }
                                 $multiply => {
-                                    (sums, vectors, x) = ([start; ROWS], start, start[0]);
+                                    if TURNS {
+                                        (sums, vectors, x) = ([start; ROWS], start, start[0]);
+                                    }
                                     break $multiply_label
                                 }
                             )*)*
@@ -158,7 +166,7 @@ pub unsafe fn multiply(
                 0: 0 'u0 1 'u1 2 'u2 3 'u3 4 'u4 5 'u5 6 'u6 7 'u7 8 'u8 9 'u9;
             );
             remaining -= steps;
-            if remaining == 0 {
+            if !TURNS || remaining == 0 {
                 return sums;
             }
             (steps, unit) = (STEPS, 0);
@@ -184,7 +192,13 @@ mod tests {
             // SAFETY: there are as many numbers; elsewhere than on WebAssembly a vector is aligned as a number is.
             let sums = unsafe {
                 let from = std::array::from_fn(|row| rows[row * stride..].as_ptr());
-                multiply(depth, from, panel.as_ptr(), start.map(F32x4::splat), 0)
+                let start: [f32; 8] = std::array::from_fn(|column| start[column / 4]);
+                let sums = multiply::<true>(depth, from, panel.as_ptr(), start.as_ptr(), 0);
+                if depth <= STEPS {
+                    let others = multiply::<false>(depth, from, panel.as_ptr(), start.as_ptr(), 0);
+                    prop_assert_eq!(sums.map(|row| row.map(F32x4::to_array)), others.map(|row| row.map(F32x4::to_array)));
+                }
+                sums
             };
             for (row, sums) in sums.into_iter().enumerate() {
                 let sums = sums.into_iter().flat_map(F32x4::to_array);

@@ -2,14 +2,17 @@
 //!
 //! The matrix, the weights, is packed once: blocks of eight columns, of each step the eight numbers together. Rows that lie in
 //! memory, or are [laid there](lying_parts), are [multiplied as they lie](Weights::multiply_lying), five at a time. Where those are
-//! too few, or have few numbers, they are packed in [strips](parts); a strip stays in the cache until it has met all blocks. A tile
-//! of the result has its bias and its activation done before it is stored.
+//! too few, they are packed in [strips](parts); a strip stays in the cache until it has met all blocks. A tile of the result has its
+//! bias and its activation done before it is stored.
 
+mod fives;
 mod panel;
 mod strips;
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use self::fives::{FIVES, Five};
 use self::panel::Panel;
 pub use self::strips::{PART, Part, lying_parts, pack, parts};
 use self::strips::{by_twelve, over, pack_apart};
@@ -181,7 +184,7 @@ impl Weights {
     /// Whether so many rows that lie in memory are multiplied by [`multiply_lying`](Self::multiply_lying), and not packed: where
     /// that is faster, and not where there are registers for larger tiles.
     pub fn takes_lying(&self, rows: usize) -> bool {
-        rows >= five::ROWS && self.depth > SHORT && !Tune::Aarch64.is_chosen()
+        rows >= five::ROWS && !Tune::Aarch64.is_chosen()
     }
 
     /// How many of so many rows [`multiply_lying`](Self::multiply_lying) should be given next.
@@ -211,20 +214,27 @@ impl Weights {
         let last = rows.checked_sub(five::ROWS).expect("as many rows as a tile has");
         let mut panel = Panel::new(self, activation);
         let blocks = self.columns.div_ceil(BLOCK);
-        let near = (NEAR_BYTES / (self.depth * size_of::<f32>()) / five::ROWS).max(1) * five::ROWS;
+        let near = (NEAR_BYTES / (self.depth * size_of::<f32>()) / five::ROWS).clamp(1, FIVES) * five::ROWS;
         let at_once = (GROUP_BYTES / (self.depth * BLOCK * size_of::<f32>())).max(1);
+        // Not zeros: Wasmtime writes these by a call.
+        let mut room = [const { MaybeUninit::<Five>::uninit() }; FIVES];
         for first_block in (0..blocks).step_by(at_once) {
             for first in (0..rows).step_by(near) {
+                let count = (rows - first).min(near).div_ceil(five::ROWS);
+                for (five, from) in room.iter_mut().zip((first..first + count * five::ROWS).step_by(five::ROWS)) {
+                    let from = from.min(last);
+                    let five = five.as_mut_ptr();
+                    // SAFETY: each is written where there is room for it.
+                    unsafe {
+                        (&raw mut (*five).rows).write(std::array::from_fn(|index| row(from + index)));
+                        (&raw mut (*five).to).write(target.to.wrapping_add(from * target.stride));
+                    }
+                }
                 for block in first_block..(first_block + at_once).min(blocks) {
                     panel.at(self, block);
-                    let columns = (self.columns - block * BLOCK).min(BLOCK);
-                    for from in (first..(first + near).min(rows)).step_by(five::ROWS) {
-                        let from = from.min(last);
-                        let five = std::array::from_fn(|index| row(from + index));
-                        let to = target.to.wrapping_add(from * target.stride + block * BLOCK);
-                        // SAFETY: there are as many rows and as much room.
-                        unsafe { panel.five_rows(five, columns, Target { to, ..target }) };
-                    }
+                    let (offset, columns) = (block * BLOCK, self.columns - block * BLOCK);
+                    // SAFETY: there are as many rows and as much room.
+                    unsafe { panel.fives(room.as_mut_ptr().cast(), count, offset, columns.min(BLOCK), target.stride) };
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Depthwise convolutions: each channel has a filter of its own.
 
+use std::ops::Range;
+
 use super::{Inside, Window};
 use crate::activation::{Activation, Vectors};
 use crate::vector::F32x4;
@@ -12,7 +14,7 @@ const WIDE: usize = 7;
 /// The same in a shorter row.
 const NARROW: usize = 4;
 
-/// Vectors of channels that are computed one after the other, before the next places are: a line of the cache.
+/// Vectors of channels that are computed together at one place.
 const VECTORS: usize = 4;
 
 /// Weights of a depthwise convolution: for each step of the window a number for each channel; and a bias for each.
@@ -22,18 +24,24 @@ pub struct Depthwise {
     bias: Box<[F32x4]>,
 }
 
+/// Bytes of a number.
+const NUMBER: usize = size_of::<f32>();
+
 /// More rows than a window has.
 const NEVER: usize = 64;
 
 /// What stands for numbers outside of the image.
 static ZEROS: [f32; 4] = [0.0; 4];
 
-/// Rows of the image that a row of the result is made of.
-#[derive(Clone, Copy)]
+/// Rows of the image that a row of the result is made of, for some vectors of channels.
 struct Taps {
+    /// The first number of the first row, of these channels.
+    line: *const f32,
+    /// From a place of the image to the next, and of the result.
+    apart: usize,
     /// The first number, of the first step inside.
     from: *const f32,
-    /// From a step to the one below it, in numbers.
+    /// From a step to the one below it. This, as what follows, is in bytes: how numbers would be counted costs an instruction more.
     below: usize,
     /// From a step to the one beside it.
     beside: usize,
@@ -42,11 +50,26 @@ struct Taps {
     weights_beside: usize,
     /// Steps inside.
     size: [usize; 2],
+    /// Vectors of channels.
+    count: usize,
+    bias: *const f32,
+    /// Where the row of the result goes.
+    row: *mut f32,
+    /// Where what is computed next does.
+    to: *mut f32,
+    /// Places of the result.
+    places: usize,
+    /// Those of the image.
+    width: usize,
+    /// How far the first window begins outside of the image.
+    before: usize,
     /// Where places are computed side by side: how many columns of all that they need are before the image.
     outside: usize,
     /// And how many then are inside of it.
     inside: usize,
     activation: Vectors,
+    /// Sums that are wanted early: see [`side_by_side`].
+    wanted: [F32x4; WIDE],
 }
 
 impl Depthwise {
@@ -101,95 +124,99 @@ impl Depthwise {
         let kernel = kernel.filter(|_| vertical.first < vertical.end);
         let y = (row * window.stride[0] + vertical.first * window.dilation[0]).saturating_sub(window.before[0]);
         let mut taps = Taps {
+            line: image,
+            apart: NUMBER * channels,
             from: image,
-            below: window.dilation[0] * width * channels,
-            beside: window.dilation[1] * channels,
+            below: NUMBER * window.dilation[0] * width * channels,
+            beside: NUMBER * window.dilation[1] * channels,
             weights: self.weights.as_ptr().cast(),
-            weights_below: window.kernel[1] * padded,
-            weights_beside: padded,
+            weights_below: NUMBER * window.kernel[1] * padded,
+            weights_beside: NUMBER * padded,
             size: [vertical.end - vertical.first, 0],
+            count: 0,
+            bias: self.bias.as_ptr().cast(),
+            row: to,
+            to,
+            places,
+            width,
+            before: window.before[1],
             outside: 0,
             inside: 0,
             activation: Vectors::of(activation),
+            wanted: [F32x4::ZERO; WIDE],
         };
         let mut vector = 0;
         while 4 * vector < channels {
-            let count = (whole - vector).min(VECTORS);
+            let count = whole - vector;
             let first = 4 * vector;
-            let line = image.wrapping_add(y * width * channels + first);
             let weights =
                 self.weights.as_ptr().cast::<f32>().wrapping_add(vertical.first * window.kernel[1] * padded + first);
-            // Has the taps at a place, of which so many steps are inside of the image.
-            let aim = |taps: &mut Taps, place: usize, horizontal: Inside| {
+            taps.line = image.wrapping_add(y * width * channels + first);
+            taps.weights = weights;
+            taps.count = count;
+            taps.bias = self.bias.as_ptr().cast::<f32>().wrapping_add(first);
+            taps.row = to.wrapping_add(first);
+            let mut place = 0;
+            while place < places {
+                if let Some((run, until)) =
+                    kernel.filter(|_| count > 0).and_then(|kernel| kernel.at(place, &taps, &interior))
+                {
+                    // SAFETY: as the caller says; what is read is inside of the image.
+                    unsafe { run(&mut taps, place, until) };
+                    place = until;
+                    continue;
+                }
+                let horizontal = window.inside(1, place);
                 let begin = place * window.stride[1];
                 // Before the image, where a window begins there.
                 let x = (begin + horizontal.first * window.dilation[1]).wrapping_sub(window.before[1]);
-                taps.from = line.wrapping_add(x.wrapping_mul(channels));
+                taps.from = taps.line.wrapping_add(x.wrapping_mul(channels));
                 taps.weights = weights.wrapping_add(horizontal.first * padded);
                 taps.size[1] = horizontal.end - horizontal.first;
-                taps.outside = window.before[1].saturating_sub(begin);
-                // None of them, where the window begins behind the image.
-                taps.inside = (width + window.before[1]).saturating_sub(begin + taps.outside).min(width);
-            };
-            // SAFETY: as the caller says; what is read is inside of the image.
-            unsafe {
-                let bias: *const f32 = self.bias.as_ptr().cast::<f32>().add(first);
-                let mut place = 0;
-                while place < places {
-                    let to = to.add(place * channels + first);
-                    if let Some(kernel) = kernel.filter(|_| count > 0) {
-                        // The last ones may have been computed in part before.
-                        let at = place.min(places - kernel.places);
-                        let is_inner = at >= interior.start && at + kernel.places <= interior.end;
-                        aim(&mut taps, at, Inside { first: 0, end: window.kernel[1] });
-                        let run = if is_inner { kernel.inner } else { kernel.edge };
-                        let beyond = kernel.columns.saturating_sub(taps.outside + taps.inside);
-                        if is_inner || taps.outside.max(beyond) <= window.kernel[1] / 2 {
-                            run(&taps, count, channels, bias, to.sub((place - at) * channels));
-                            place += kernel.places;
-                            continue;
-                        }
-                    }
-                    let horizontal = window.inside(1, place);
-                    place += 1;
-                    let some = if count > 0 { 4 * count } else { channels - first };
+                taps.to = taps.row.wrapping_add(place * channels);
+                place += 1;
+                // SAFETY: as above.
+                unsafe {
                     if vertical.first == vertical.end || horizontal.first == horizontal.end {
+                        let some = if count > 0 { 4 * count } else { channels - first };
                         for index in (0..some).step_by(4) {
                             let left = some.min(index + 4) - index;
-                            taps.activation.write(F32x4::load(bias.add(index)), to.add(index), left);
+                            taps.activation.write(F32x4::load(taps.bias.add(index)), taps.to.add(index), left);
                         }
-                        continue;
-                    }
-                    aim(&mut taps, place - 1, horizontal);
-                    match count {
-                        VECTORS => one::<VECTORS>(&taps, bias, to),
-                        0 => rest(&taps, channels - first, bias, to),
-                        _ => {
-                            for index in 0..count {
-                                one::<1>(&taps.skip(index), bias.add(4 * index), to.add(4 * index));
-                            }
+                    } else if count == 0 {
+                        rest(&taps, channels - first);
+                    } else {
+                        let fours = count / VECTORS * VECTORS;
+                        for index in (0..fours).step_by(VECTORS) {
+                            one::<VECTORS>(&taps, index);
+                        }
+                        for index in fours..count {
+                            one::<1>(&taps, index);
                         }
                     }
                 }
+                taps.weights = weights;
             }
             vector += count.max(1);
         }
     }
 }
 
-/// Computes places side by side.
-type SideBySide = unsafe fn(*const Taps, usize, usize, *const f32, *mut f32);
+/// Computes the places from one on until another, some side by side.
+type SideBySide = unsafe fn(*mut Taps, usize, usize);
 
 /// How a window is computed at several places side by side.
 #[derive(Clone, Copy)]
 struct Together {
     /// At how many.
     places: usize,
-    /// How many columns of the image they need.
-    columns: usize,
-    /// Where all of these are inside of the image.
+    /// How wide the window is.
+    wide: usize,
+    /// From one place to the next.
+    stride: usize,
+    /// Where all that they need is inside of the image.
     inner: SideBySide,
-    /// Where so many may not be on either side as half a window has.
+    /// Where as many columns may not be on either side as half a window has.
     edge: SideBySide,
 }
 
@@ -200,27 +227,31 @@ impl Together {
         let (count, inner, edge): (_, SideBySide, SideBySide) = match places {
             0..NARROW => return None,
             NARROW..WIDE => (NARROW, narrow, narrow),
-            // At a stride of one are most places.
-            _ if S == 1 => (WIDE, side_by_side::<W, S, WIDE, false>, side_by_side::<W, S, WIDE, true>),
-            _ => (WIDE, side_by_side::<W, S, WIDE, true>, side_by_side::<W, S, WIDE, true>),
+            _ => (WIDE, side_by_side::<W, S, WIDE, false>, side_by_side::<W, S, WIDE, true>),
         };
-        Some(Together { places: count, columns: (count - 1) * S + W, inner, edge })
+        Some(Together { places: count, wide: W, stride: S, inner, edge })
     }
-}
 
-impl Taps {
-    /// The same of later channels.
-    #[inline(always)]
-    unsafe fn skip(&self, vectors: usize) -> Taps {
-        // SAFETY: as the caller says.
-        unsafe { Taps { from: self.from.add(4 * vectors), weights: self.weights.add(4 * vectors), ..*self } }
+    /// How places are computed from one on, and until which; none where too much of a window is outside of the image.
+    fn at(&self, place: usize, taps: &Taps, interior: &Range<usize>) -> Option<(SideBySide, usize)> {
+        let inner =
+            |place: usize| interior.end.saturating_sub(place) / self.places * usize::from(place >= interior.start);
+        if inner(place) > 0 {
+            return Some((self.inner, place + inner(place) * self.places));
+        }
+        let beyond = ((taps.places - 1) * self.stride + self.wide).saturating_sub(taps.before + taps.width);
+        if taps.before.max(beyond) > self.wide / 2 {
+            return None;
+        }
+        let until = place + interior.start.saturating_sub(place).next_multiple_of(self.places);
+        Some((self.edge, if inner(until) > 0 { until } else { taps.places }))
     }
 }
 
 /// After how many columns a window of `w` columns that goes `s` at a time may be left: fewer where sums would else be kept in memory,
 /// as there are not so many registers.
-const fn often(w: usize, s: usize) -> usize {
-    if w == 5 && s == 1 { 2 } else { 4 }
+const fn often(w: usize) -> usize {
+    if w == 5 { 2 } else { 4 }
 }
 
 /// `count` vectors of channels, one after the other, at `P` places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
@@ -231,23 +262,34 @@ const fn often(w: usize, s: usize) -> usize {
 /// reference would be kept in registers from one vector to the next.
 #[inline(never)]
 unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDGE: bool>(
-    taps: *const Taps,
-    count: usize,
-    channels: usize,
-    bias: *const f32,
-    to: *mut f32,
+    taps: *mut Taps,
+    first: usize,
+    until: usize,
 ) {
     // SAFETY: as the caller says.
     unsafe {
-        for index in 0..count {
-            let mut sums = [F32x4::load(bias.add(4 * index)); P];
-            let rows = (*taps).size[0];
-            let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
-            macro_rules! columns {
+        let apart = (*taps).apart;
+        for place in (first..until).step_by(P) {
+            // The last ones may have been computed in part before.
+            let place = place.min((*taps).places - P);
+            let begin = place * S;
+            let before = (*taps).before;
+            (*taps).to = (*taps).row.wrapping_byte_add(place * apart);
+            // Before the image, where a window begins there.
+            (*taps).from = (*taps).line.wrapping_byte_add(begin.wrapping_sub(before).wrapping_mul(apart));
+            if EDGE {
+                (*taps).outside = before.saturating_sub(begin);
+                (*taps).inside = ((*taps).width + before - begin.max(before)).min((*taps).width);
+            }
+            for index in 0..(*taps).count {
+                let mut sums = [F32x4::load((*taps).bias.add(4 * index)); P];
+                let rows = (*taps).size[0];
+                let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
+                macro_rules! columns {
                 ($at:ident, $row:literal, $factors:ident: $($column:literal)*) => {$(
                     if $column < const { (P - 1) * S + W } {
                         if $column > 0 {
-                            $at = $at.wrapping_add(channels);
+                            $at = $at.wrapping_byte_add(apart);
                         }
                         let may_be_outside = EDGE && !const { W / 2..(P - 1) * S + W - W / 2 }.contains(&$column);
                         let inside = !may_be_outside || ($column as usize).wrapping_sub((*taps).outside) < (*taps).inside;
@@ -260,43 +302,56 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                                 *sum = if is_last { factor.mul_add(x, *sum) } else { x.mul_add(factor, *sum) };
                             }
                         }
+                        // A sum that the row has nothing more for, or of a wide window little.
+                        for done in [3, 5] {
+                            if S > 1 && done <= W && $column + 1 >= done && ($column + 1 - done) % S == 0 && ($column + 1 - done) / S < P {
+                                let place = ($column + 1 - done) / S;
+                                (&raw mut (*taps).wanted[place]).write_volatile(sums[place]);
+                            }
+                        }
                         let is_end = $column == const { (P - 1) * S + W - 1 };
-                        let may_end = const { often(W, S) };
                         let never = NEVER + 32 * $row + $column;
-                        if is_end && rows == $row + 1 || !is_end && ($column + 1) % may_end == 0 && rows == never {
+                        let may_end = S == 1 && !is_end && ($column + 1) % const { often(W) } == 0;
+                        if is_end && rows == $row + 1 || may_end && rows == never {
                             break;
                         }
                     }
                 )*};
             }
-            macro_rules! rows {
+                macro_rules! rows {
                 ($($row:literal)*) => {$(
                     if $row < W {
                         if $row > 0 {
-                            from = from.wrapping_add((*taps).below);
-                            weights = weights.wrapping_add((*taps).weights_below);
+                            from = from.wrapping_byte_add((*taps).below);
+                            weights = weights.wrapping_byte_add((*taps).weights_below);
                         }
                         let factors: [F32x4; W] =
-                            std::array::from_fn(|tap| F32x4::load(weights.add(tap * (*taps).weights_beside)));
+                            std::array::from_fn(|tap| F32x4::load(weights.byte_add(tap * (*taps).weights_beside)));
                         let mut at = from;
                         columns!(at, $row, factors: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18);
                     }
                 )*};
             }
-            // Left at the end, if not before.
-            #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
-            loop {
-                rows!(0 1 2 3 4);
-                break;
-            }
-            let vectors = &raw const (*taps).activation;
-            if (*vectors).gated {
-                for (place, sum) in sums.into_iter().enumerate() {
-                    Vectors::gate(vectors, sum).store(to.add(place * channels + 4 * index));
+                // Left at the end, if not before.
+                #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
+                loop {
+                    rows!(0 1 2 3 4);
+                    break;
                 }
-            } else {
-                for (place, sum) in sums.into_iter().enumerate() {
-                    Vectors::clip(vectors, sum).store(to.add(place * channels + 4 * index));
+                let vectors = &raw const (*taps).activation;
+                if (*vectors).gated {
+                    let mut to = (*taps).to.add(4 * index);
+                    for sum in sums {
+                        Vectors::gate(vectors, sum).store(to);
+                        to = to.wrapping_byte_add(apart);
+                    }
+                } else {
+                    let [low, high] = Vectors::bounds(vectors);
+                    let mut to = (*taps).to.add(4 * index);
+                    for sum in sums {
+                        sum.at_least(low).at_most(high).store(to);
+                        to = to.wrapping_byte_add(apart);
+                    }
                 }
             }
         }
@@ -305,12 +360,13 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
 
 /// `V` vectors of channels at one place.
 #[inline(never)]
-unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
+unsafe fn one<const V: usize>(taps: &Taps, vector: usize) {
     // SAFETY: as the caller says.
     unsafe {
+        let (bias, to) = (taps.bias.add(4 * vector), taps.to.add(4 * vector));
         let mut sums: [F32x4; V] = std::array::from_fn(|index| F32x4::load(bias.add(4 * index)));
         let mut below = taps.size[0];
-        let (mut row, mut weights_row) = (taps.from, taps.weights);
+        let (mut row, mut weights_row) = (taps.from.add(4 * vector), taps.weights.add(4 * vector));
         loop {
             let mut beside = taps.size[1];
             let (mut from, mut weights) = (row, weights_row);
@@ -325,8 +381,8 @@ unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
                     if beside == 0 {
                         break;
                     }
-                    from = from.wrapping_add(taps.beside);
-                    weights = weights.wrapping_add(taps.weights_beside);
+                    from = from.wrapping_byte_add(taps.beside);
+                    weights = weights.wrapping_byte_add(taps.weights_beside);
                 )*};
             }
             loop {
@@ -336,8 +392,8 @@ unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
             if below == 0 {
                 break;
             }
-            row = row.wrapping_add(taps.below);
-            weights_row = weights_row.wrapping_add(taps.weights_below);
+            row = row.wrapping_byte_add(taps.below);
+            weights_row = weights_row.wrapping_byte_add(taps.weights_below);
         }
         for (index, sum) in sums.into_iter().enumerate() {
             taps.activation.write(sum, to.add(4 * index), 4);
@@ -346,18 +402,19 @@ unsafe fn one<const V: usize>(taps: &Taps, bias: *const f32, to: *mut f32) {
 }
 
 /// Fewer than four channels at one place.
-unsafe fn rest(taps: &Taps, channels: usize, bias: *const f32, to: *mut f32) {
+unsafe fn rest(taps: &Taps, channels: usize) {
     for channel in 0..channels {
         // SAFETY: as the caller says.
         unsafe {
-            let mut sum = *bias.add(channel);
+            let mut sum = *taps.bias.add(channel);
             for y in 0..taps.size[0] {
                 for x in 0..taps.size[1] {
-                    let at = *taps.from.add(y * taps.below + x * taps.beside + channel);
-                    sum += at * *taps.weights.add(y * taps.weights_below + x * taps.weights_beside + channel);
+                    let at = taps.from.byte_add(y * taps.below + x * taps.beside).add(channel);
+                    let weight = taps.weights.byte_add(y * taps.weights_below + x * taps.weights_beside).add(channel);
+                    sum += *at * *weight;
                 }
             }
-            taps.activation.write(F32x4::splat(sum), to.add(channel), 1);
+            taps.activation.write(F32x4::splat(sum), taps.to.add(channel), 1);
         }
     }
 }

@@ -27,16 +27,6 @@ unsafe fn product(depth: usize, strip: *const f32, panel: *const Panel, sums: *m
     }
 }
 
-/// The same of five rows as they lie.
-#[inline(never)]
-unsafe fn five_product(depth: usize, rows: [*const f32; five::ROWS], panel: *const Panel, sums: *mut five::Sums) {
-    // SAFETY: as the caller says.
-    unsafe {
-        let [start] = Panel::start(panel);
-        sums.write(five::multiply(depth, rows, (*panel).weights, start, (*panel).entrance));
-    }
-}
-
 /// The same of a strip of four, whose numbers are vectors, with a block, and with half of one, so many numbers behind it.
 #[inline(never)]
 unsafe fn broad_product(
@@ -79,16 +69,16 @@ unsafe fn products(depth: usize, strip: *const f32, panel: *const Panel, sums: *
 
 /// What tiles of the same columns have in common.
 pub struct Panel {
-    weights: *const f32,
-    bias: *const f32,
+    pub(super) weights: *const f32,
+    pub(super) bias: *const f32,
     /// Whether tiles with this block, and with the next, have the bias added at their end: those of twelve columns cannot begin
     /// with it, and others that are in their stead do the same, so that the bits of a product of packed rows do not depend on the
     /// processor that kernels are chosen for.
     pub bias_last: [bool; 2],
-    depth: usize,
-    activation: Vectors,
+    pub(super) depth: usize,
+    pub(super) activation: Vectors,
     /// Always 0, where the compiler does not know: see [`crate::five`].
-    entrance: usize,
+    pub(super) entrance: usize,
 }
 
 impl Panel {
@@ -116,27 +106,6 @@ impl Panel {
                 F32x4::load(start.add(4 * index))
             })
         })
-    }
-
-    /// A tile of five rows as they lie.
-    #[inline(always)]
-    pub unsafe fn five_rows(&self, rows: [*const f32; five::ROWS], columns: usize, target: Target) {
-        let mut room = MaybeUninit::<five::Sums>::uninit();
-        // SAFETY: as the caller says; the sums are written before they are read.
-        unsafe {
-            five_product(self.depth, rows, self, room.as_mut_ptr());
-            let sums: *const [F32x4; VECTORS] = room.as_ptr().cast();
-            if columns == BLOCK {
-                write::<{ five::ROWS }, false>(sums, self.bias, &self.activation, target.to, target.stride);
-                return;
-            }
-            for row in 0..five::ROWS {
-                for first in (0..columns).step_by(4) {
-                    let sum = (*sums.add(row))[first / 4];
-                    self.activation.write(sum, target.to.add(row * target.stride + first), (columns - first).min(4));
-                }
-            }
-        }
     }
 
     /// Two tiles of a strip of four with three blocks, of which so many rows are wanted.
@@ -273,31 +242,32 @@ impl Panel {
 /// Writes what becomes of a tile's sums, four or five rows, with its bias or without. Its rows are no loop, as all vectors would be
 /// saved where it turns.
 #[inline(always)]
-unsafe fn write<const ROWS: usize, const BIAS: bool>(
+pub(super) unsafe fn write<const ROWS: usize, const BIAS: bool>(
     sums: *const [F32x4; VECTORS],
     bias: *const f32,
     activation: *const Vectors,
     to: *mut f32,
     stride: usize,
 ) {
-    macro_rules! rows {
-        ($of:path: $($row:literal)*) => {$(
-            if $row < ROWS {
-                let row = to.wrapping_add($row * stride);
-                for index in 0..VECTORS {
-                    let sum = (*sums.add($row))[index];
-                    let sum = if BIAS { sum + F32x4::load(bias.add(4 * index)) } else { sum };
-                    $of(activation, sum).store(row.add(4 * index));
-                }
-            }
-        )*};
-    }
     // SAFETY: as the caller says.
     unsafe {
+        macro_rules! rows {
+            ($of:expr; $($row:literal)*) => {$(
+                if $row < ROWS {
+                    let row = to.wrapping_add($row * stride);
+                    for index in 0..VECTORS {
+                        let sum = (*sums.add($row))[index];
+                        let sum = if BIAS { sum + F32x4::load(bias.add(4 * index)) } else { sum };
+                        $of(sum).store(row.add(4 * index));
+                    }
+                }
+            )*};
+        }
         if (*activation).gated {
-            rows!(Vectors::gate: 0 1 2 3 4);
+            rows!(|sum| Vectors::gate(activation, sum); 0 1 2 3 4);
         } else {
-            rows!(Vectors::clip: 0 1 2 3 4);
+            let [low, high] = Vectors::bounds(activation);
+            rows!(|sum: F32x4| sum.at_least(low).at_most(high); 0 1 2 3 4);
         }
     }
 }
