@@ -24,8 +24,11 @@ pub const ROWS: usize = 5;
 /// Vectors of a row of a tile.
 const VECTORS: usize = 2;
 
-/// Steps between two turns of the loop, and the most of a product that needs none.
-pub const STEPS: usize = 32;
+/// Steps between two turns of the loop. With more, it has no room in the processor beside what else runs there.
+const STEPS: usize = 32;
+
+/// The most steps of a product that needs no loop.
+pub const SHORT: usize = 48;
 
 /// Blocks of a step: one that loads and one that multiplies for each row.
 const UNITS: usize = 2 * ROWS;
@@ -45,15 +48,15 @@ macro_rules! blocks {
     ) => {
         $lj: { $li: { $lh: { $lg: { $lf: { $le: { $ld: { $lc: { $lb: { $la: {
             blocks!($enter $unit $($rest)*);
-        } $unit!(load $step 4); } $unit!(multiply 4); } $unit!(load $step 3); } $unit!(multiply 3); }
-        $unit!(load $step 2); } $unit!(multiply 2); } $unit!(load $step 1); } $unit!(multiply 1); }
-        $unit!(load $step 0); } $unit!(multiply 0);
+        } $unit!(load $step 4); } $unit!(multiply $step 4); } $unit!(load $step 3); } $unit!(multiply $step 3); }
+        $unit!(load $step 2); } $unit!(multiply $step 2); } $unit!(load $step 1); } $unit!(multiply $step 1); }
+        $unit!(load $step 0); } $unit!(multiply $step 0);
     };
 }
 
 /// A tile of a product of `depth` steps: of each, a number of each row, which begin at `rows`, and eight at `right`. The sums of
 /// each row begin with the eight numbers at `start`. `entrance` is 0, and the compiler must not know: see above. Where it has no
-/// `TURNS`, there are at most [`STEPS`].
+/// `TURNS`, there are at most [`SHORT`].
 ///
 /// # Safety
 ///
@@ -75,37 +78,46 @@ pub unsafe fn multiply<const TURNS: bool>(
         let mut x = F32x4::load_in_order(start);
         let start = vectors;
         // The first turn has the steps that are over: it begins so far behind the loop's beginning.
+        let all = const { if TURNS { STEPS } else { SHORT } };
         let mut steps = if TURNS { (depth - 1) % STEPS + 1 } else { depth };
         let mut remaining = depth;
-        let mut unit = (STEPS - steps) * UNITS + entrance;
+        let mut unit = (all - steps) * UNITS + entrance;
         let behind =
-            |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((STEPS - steps) * apart * NUMBER);
+            |from: *const f32, apart: usize| from.expose_provenance().wrapping_sub((all - steps) * apart * NUMBER);
         let mut right = behind(right, 4 * VECTORS);
         let mut rows = rows.map(|row| behind(row, 1));
         loop {
-            F32x4::load_splat_in_order(at(rows[0], STEPS - 1));
-            F32x4::load_splat_in_order(at(rows[1], STEPS - 1));
-            F32x4::load_splat_in_order(at(rows[2], STEPS - 1));
-            F32x4::load_splat_in_order(at(rows[3], STEPS - 1));
-            F32x4::load_splat_in_order(at(rows[4], STEPS - 1));
-            F32x4::load_in_order(at(right, (STEPS - 1) * 4 * VECTORS));
+            F32x4::load_splat_in_order(at(rows[0], all - 1));
+            F32x4::load_splat_in_order(at(rows[1], all - 1));
+            F32x4::load_splat_in_order(at(rows[2], all - 1));
+            F32x4::load_splat_in_order(at(rows[3], all - 1));
+            F32x4::load_splat_in_order(at(rows[4], all - 1));
+            F32x4::load_in_order(at(right, (all - 1) * 4 * VECTORS));
             macro_rules! unit {
                 (load $step:literal 4) => {
-                    vectors[0] = F32x4::load_in_order(at(right, $step * 4 * VECTORS));
-                    vectors[1] = F32x4::load_in_order(at(right, $step * 4 * VECTORS + 4));
-                    x = F32x4::load_splat_in_order(at(rows[4], $step));
+                    if $step < all {
+                        vectors[0] = F32x4::load_in_order(at(right, $step * 4 * VECTORS));
+                        vectors[1] = F32x4::load_in_order(at(right, $step * 4 * VECTORS + 4));
+                        x = F32x4::load_splat_in_order(at(rows[4], $step));
+                    }
                 };
                 (load $step:literal $row:literal) => {
-                    x = F32x4::load_splat_in_order(at(rows[$row], $step));
+                    if $step < all {
+                        x = F32x4::load_splat_in_order(at(rows[$row], $step));
+                    }
                 };
                 // A result takes the place of its first operand: of what is of no more use.
-                (multiply 0) => {
-                    sums[0][1] = vectors[1].mul_add(x, sums[0][1]);
-                    sums[0][0] = x.mul_add(vectors[0], sums[0][0]);
+                (multiply $step:literal 0) => {
+                    if $step < all {
+                        sums[0][1] = vectors[1].mul_add(x, sums[0][1]);
+                        sums[0][0] = x.mul_add(vectors[0], sums[0][0]);
+                    }
                 };
-                (multiply $row:literal) => {
-                    sums[$row][1] = x.mul_add(vectors[1], sums[$row][1]);
-                    sums[$row][0] = x.mul_add(vectors[0], sums[$row][0]);
+                (multiply $step:literal $row:literal) => {
+                    if $step < all {
+                        sums[$row][1] = x.mul_add(vectors[1], sums[$row][1]);
+                        sums[$row][0] = x.mul_add(vectors[0], sums[$row][0]);
+                    }
                 };
             }
             macro_rules! turn {
@@ -113,13 +125,13 @@ pub unsafe fn multiply<const TURNS: bool>(
                     blocks!({
                         match unit {
                             $($(
-                                $load if $load > 0 => {
+                                $load if $load > 0 && $load < all * UNITS => {
                                     if TURNS {
                                         (sums, vectors) = ([start; ROWS], start);
                                     }
                                     break $load_label
                                 }
-                                $multiply => {
+                                $multiply if $multiply < all * UNITS => {
                                     if TURNS {
                                         (sums, vectors, x) = ([start; ROWS], start, start[0]);
                                     }
@@ -132,6 +144,22 @@ pub unsafe fn multiply<const TURNS: bool>(
                 };
             }
             turn!(
+                47: 470 'u470 471 'u471 472 'u472 473 'u473 474 'u474 475 'u475 476 'u476 477 'u477 478 'u478 479 'u479;
+                46: 460 'u460 461 'u461 462 'u462 463 'u463 464 'u464 465 'u465 466 'u466 467 'u467 468 'u468 469 'u469;
+                45: 450 'u450 451 'u451 452 'u452 453 'u453 454 'u454 455 'u455 456 'u456 457 'u457 458 'u458 459 'u459;
+                44: 440 'u440 441 'u441 442 'u442 443 'u443 444 'u444 445 'u445 446 'u446 447 'u447 448 'u448 449 'u449;
+                43: 430 'u430 431 'u431 432 'u432 433 'u433 434 'u434 435 'u435 436 'u436 437 'u437 438 'u438 439 'u439;
+                42: 420 'u420 421 'u421 422 'u422 423 'u423 424 'u424 425 'u425 426 'u426 427 'u427 428 'u428 429 'u429;
+                41: 410 'u410 411 'u411 412 'u412 413 'u413 414 'u414 415 'u415 416 'u416 417 'u417 418 'u418 419 'u419;
+                40: 400 'u400 401 'u401 402 'u402 403 'u403 404 'u404 405 'u405 406 'u406 407 'u407 408 'u408 409 'u409;
+                39: 390 'u390 391 'u391 392 'u392 393 'u393 394 'u394 395 'u395 396 'u396 397 'u397 398 'u398 399 'u399;
+                38: 380 'u380 381 'u381 382 'u382 383 'u383 384 'u384 385 'u385 386 'u386 387 'u387 388 'u388 389 'u389;
+                37: 370 'u370 371 'u371 372 'u372 373 'u373 374 'u374 375 'u375 376 'u376 377 'u377 378 'u378 379 'u379;
+                36: 360 'u360 361 'u361 362 'u362 363 'u363 364 'u364 365 'u365 366 'u366 367 'u367 368 'u368 369 'u369;
+                35: 350 'u350 351 'u351 352 'u352 353 'u353 354 'u354 355 'u355 356 'u356 357 'u357 358 'u358 359 'u359;
+                34: 340 'u340 341 'u341 342 'u342 343 'u343 344 'u344 345 'u345 346 'u346 347 'u347 348 'u348 349 'u349;
+                33: 330 'u330 331 'u331 332 'u332 333 'u333 334 'u334 335 'u335 336 'u336 337 'u337 338 'u338 339 'u339;
+                32: 320 'u320 321 'u321 322 'u322 323 'u323 324 'u324 325 'u325 326 'u326 327 'u327 328 'u328 329 'u329;
                 31: 310 'u310 311 'u311 312 'u312 313 'u313 314 'u314 315 'u315 316 'u316 317 'u317 318 'u318 319 'u319;
                 30: 300 'u300 301 'u301 302 'u302 303 'u303 304 'u304 305 'u305 306 'u306 307 'u307 308 'u308 309 'u309;
                 29: 290 'u290 291 'u291 292 'u292 293 'u293 294 'u294 295 'u295 296 'u296 297 'u297 298 'u298 299 'u299;
@@ -194,7 +222,7 @@ mod tests {
                 let from = std::array::from_fn(|row| rows[row * stride..].as_ptr());
                 let start: [f32; 8] = std::array::from_fn(|column| start[column / 4]);
                 let sums = multiply::<true>(depth, from, panel.as_ptr(), start.as_ptr(), 0);
-                if depth <= STEPS {
+                if depth <= SHORT {
                     let others = multiply::<false>(depth, from, panel.as_ptr(), start.as_ptr(), 0);
                     prop_assert_eq!(sums.map(|row| row.map(F32x4::to_array)), others.map(|row| row.map(F32x4::to_array)));
                 }

@@ -204,6 +204,8 @@ impl Weights {
     /// # Panics
     ///
     /// Panics where there are fewer than five rows.
+    // Its room would be on the stack of those who pack as well, and a page more be written to.
+    #[inline(never)]
     pub unsafe fn multiply_lying(
         &self,
         rows: usize,
