@@ -72,18 +72,44 @@ impl Part {
     }
 }
 
-/// Copies some numbers, few as a rule. They are held against infinity: what is only copied becomes a call of the host.
+/// Numbers that are copied between two turns of a loop.
+const RUN: usize = 16;
+
+/// Copies some numbers, as a rule so few that the turn of a loop would weigh as much as they do. Where there is a loop, they are held
+/// against infinity: what is only copied becomes a call of the host.
 #[inline(always)]
 unsafe fn copy(from: *const f32, length: usize, to: *mut f32) {
     // SAFETY: as the caller says.
     unsafe {
-        let whole = length / 4 * 4;
-        for at in (0..whole).step_by(4) {
-            F32x4::load(from.add(at)).at_least(F32x4::splat(f32::NEG_INFINITY)).store(to.add(at));
+        let Some(last) = length.checked_sub(4) else {
+            for at in 0..length {
+                *to.add(at) = from.add(at).read_volatile();
+            }
+            return;
+        };
+        let four = |at: usize| F32x4::load(from.add(at)).at_least(F32x4::splat(f32::NEG_INFINITY)).store(to.add(at));
+        let mut at = 0;
+        while last - at > RUN {
+            four(at);
+            four(at + 4);
+            four(at + 8);
+            four(at + 12);
+            at += RUN;
         }
-        for at in whole..length {
-            *to.add(at) = from.add(at).read_volatile();
+        if at < last {
+            four(at);
         }
+        if at + 4 < last {
+            four(at + 4);
+        }
+        if at + 8 < last {
+            four(at + 8);
+        }
+        if at + 12 < last {
+            four(at + 12);
+        }
+        // These may have been copied in part before.
+        four(last);
     }
 }
 
