@@ -33,7 +33,8 @@ const NEVER: usize = 64;
 /// What stands for numbers outside of the image.
 static ZEROS: [f32; 4] = [0.0; 4];
 
-/// Rows of the image that a row of the result is made of, for some vectors of channels.
+/// Rows of the image that a row of the result is made of, for some vectors of channels. What is between two numbers is counted in
+/// bytes: to scale it costs an instruction more wherever something is loaded.
 struct Taps {
     /// The first number of the first row, of these channels.
     line: *const f32,
@@ -41,7 +42,7 @@ struct Taps {
     apart: usize,
     /// The first number, of the first step inside.
     from: *const f32,
-    /// From a step to the one below it. This, as what follows, is in bytes: how numbers would be counted costs an instruction more.
+    /// From a step to the one below it.
     below: usize,
     /// From a step to the one beside it.
     beside: usize,
@@ -68,7 +69,7 @@ struct Taps {
     /// And how many then are inside of it.
     inside: usize,
     activation: Vectors,
-    /// Sums that are wanted early: see [`side_by_side`].
+    /// Sums that are wanted: see [`vectors`].
     wanted: [F32x4; WIDE],
 }
 
@@ -248,18 +249,14 @@ impl Together {
     }
 }
 
-/// After how many columns a window of `w` columns that goes `s` at a time may be left: fewer where sums would else be kept in memory,
-/// as there are not so many registers.
+/// After how many columns a window of `w` columns may be left: fewer where sums would else be kept in memory, as there are not so
+/// many registers.
 const fn often(w: usize) -> usize {
     if w == 5 { 2 } else { 4 }
 }
 
-/// `count` vectors of channels, one after the other, at `P` places side by side, for a window of `W` by `W`, or fewer rows, that goes `S`,
-/// one or two, at a time: each number of the image is loaded once, and goes into the sums of all places whose windows it is
-/// in. How it is written is for Cranelift; see [`crate::tile`]. After [some](often) columns the window may be left: it never is, as
-/// there are never so many rows, but by then all sums must be there, and the next columns cannot be loaded before. Each comparison
-/// is with another number, as LLVM would make one of equal ones. The taps are behind a pointer, as what is read through a
-/// reference would be kept in registers from one vector to the next.
+/// The places from `first` on until another, `P` side by side, for a window of `W` by `W`, or fewer rows, that goes `S`, one or two,
+/// at a time.
 #[inline(never)]
 unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDGE: bool>(
     taps: *mut Taps,
@@ -268,12 +265,12 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
 ) {
     // SAFETY: as the caller says.
     unsafe {
-        let apart = (*taps).apart;
         for place in (first..until).step_by(P) {
             // The last ones may have been computed in part before.
             let place = place.min((*taps).places - P);
             let begin = place * S;
             let before = (*taps).before;
+            let apart = (*taps).apart;
             (*taps).to = (*taps).row.wrapping_byte_add(place * apart);
             // Before the image, where a window begins there.
             (*taps).from = (*taps).line.wrapping_byte_add(begin.wrapping_sub(before).wrapping_mul(apart));
@@ -281,11 +278,28 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                 (*taps).outside = before.saturating_sub(begin);
                 (*taps).inside = ((*taps).width + before - begin.max(before)).min((*taps).width);
             }
-            for index in 0..(*taps).count {
-                let mut sums = [F32x4::load((*taps).bias.add(4 * index)); P];
-                let rows = (*taps).size[0];
-                let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
-                macro_rules! columns {
+            vectors::<W, S, P, EDGE>(taps);
+        }
+    }
+}
+
+/// All vectors of channels, one after the other, at `P` places side by side: each number of the image is loaded once, and goes into
+/// the sums of all places whose windows it is in. How it is written is for Cranelift; see [`crate::tile`]: sums must be wanted, so
+/// that the next columns are not loaded before they are made. At a stride of one the window may be left after [some](often) columns:
+/// it never is, as there are never so many rows, but by then all sums must be there. Each comparison is with another number, as LLVM
+/// would make one of equal ones. At a stride of two, where fewer windows share a column, those that are done are stored instead, to
+/// be read by nobody. The taps are behind a pointer, as what is read through a reference would be kept in registers from one vector
+/// to the next.
+#[inline(always)]
+unsafe fn vectors<const W: usize, const S: usize, const P: usize, const EDGE: bool>(taps: *mut Taps) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let apart = (*taps).apart;
+        for index in 0..(*taps).count {
+            let mut sums = [F32x4::load((*taps).bias.add(4 * index)); P];
+            let rows = (*taps).size[0];
+            let (mut from, mut weights) = ((*taps).from.add(4 * index), (*taps).weights.add(4 * index));
+            macro_rules! columns {
                 ($at:ident, $row:literal, $factors:ident: $($column:literal)*) => {$(
                     if $column < const { (P - 1) * S + W } {
                         if $column > 0 {
@@ -302,23 +316,25 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                                 *sum = if is_last { factor.mul_add(x, *sum) } else { x.mul_add(factor, *sum) };
                             }
                         }
-                        // A sum that the row has nothing more for, or of a wide window little.
+                        // Windows that are done with the row, or with most of it.
                         for done in [3, 5] {
-                            if S > 1 && done <= W && $column + 1 >= done && ($column + 1 - done) % S == 0 && ($column + 1 - done) / S < P {
+                            if S > 1 && done <= W && $column + 1 >= done && ($column + 1 - done) % S == 0 {
                                 let place = ($column + 1 - done) / S;
-                                (&raw mut (*taps).wanted[place]).write_volatile(sums[place]);
+                                if place < P {
+                                    (&raw mut (*taps).wanted[place]).write_volatile(sums[place]);
+                                }
                             }
                         }
                         let is_end = $column == const { (P - 1) * S + W - 1 };
-                        let never = NEVER + 32 * $row + $column;
                         let may_end = S == 1 && !is_end && ($column + 1) % const { often(W) } == 0;
+                        let never = NEVER + 32 * $row + $column;
                         if is_end && rows == $row + 1 || may_end && rows == never {
                             break;
                         }
                     }
                 )*};
             }
-                macro_rules! rows {
+            macro_rules! rows {
                 ($($row:literal)*) => {$(
                     if $row < W {
                         if $row > 0 {
@@ -332,26 +348,24 @@ unsafe fn side_by_side<const W: usize, const S: usize, const P: usize, const EDG
                     }
                 )*};
             }
-                // Left at the end, if not before.
-                #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
-                loop {
-                    rows!(0 1 2 3 4);
-                    break;
+            // Left at the end, if not before.
+            #[expect(clippy::never_loop, reason = "a block cannot be left from a macro")]
+            loop {
+                rows!(0 1 2 3 4);
+                break;
+            }
+            let activation = &raw const (*taps).activation;
+            let mut to = (*taps).to.add(4 * index);
+            if (*activation).gated {
+                for sum in sums {
+                    Vectors::gate(activation, sum).store(to);
+                    to = to.wrapping_byte_add(apart);
                 }
-                let vectors = &raw const (*taps).activation;
-                if (*vectors).gated {
-                    let mut to = (*taps).to.add(4 * index);
-                    for sum in sums {
-                        Vectors::gate(vectors, sum).store(to);
-                        to = to.wrapping_byte_add(apart);
-                    }
-                } else {
-                    let [low, high] = Vectors::bounds(vectors);
-                    let mut to = (*taps).to.add(4 * index);
-                    for sum in sums {
-                        sum.at_least(low).at_most(high).store(to);
-                        to = to.wrapping_byte_add(apart);
-                    }
+            } else {
+                let [low, high] = Vectors::bounds(activation);
+                for sum in sums {
+                    sum.at_least(low).at_most(high).store(to);
+                    to = to.wrapping_byte_add(apart);
                 }
             }
         }

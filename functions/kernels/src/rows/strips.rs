@@ -44,9 +44,8 @@ impl Part {
             match self.lie {
                 Lie::Packed => pack(rows, length, self.to.add(step * PART)),
                 Lie::Rows(depth) => {
-                    for (index, from) in rows.into_iter().enumerate() {
-                        copy(from, length, self.to.add(index * depth + step));
-                    }
+                    let to = self.to.wrapping_add(step);
+                    copy(rows, length, std::array::from_fn(|index| to.wrapping_add(index * depth)));
                 }
             }
         }
@@ -72,22 +71,28 @@ impl Part {
     }
 }
 
-/// Numbers that are copied between two turns of a loop.
+/// Numbers of each row that are copied between two turns of a loop.
 const RUN: usize = 16;
 
-/// Copies some numbers, as a rule so few that the turn of a loop would weigh as much as they do. Where there is a loop, they are held
-/// against infinity: what is only copied becomes a call of the host.
+/// Copies as many numbers of each row, as a rule so few that the turn of a loop would weigh as much as they do. They are held against
+/// infinity: what is only copied becomes a call of the host.
 #[inline(always)]
-unsafe fn copy(from: *const f32, length: usize, to: *mut f32) {
+unsafe fn copy(from: [*const f32; PART], length: usize, to: [*mut f32; PART]) {
     // SAFETY: as the caller says.
     unsafe {
         let Some(last) = length.checked_sub(4) else {
             for at in 0..length {
-                *to.add(at) = from.add(at).read_volatile();
+                for (from, to) in from.into_iter().zip(to) {
+                    *to.add(at) = from.add(at).read_volatile();
+                }
             }
             return;
         };
-        let four = |at: usize| F32x4::load(from.add(at)).at_least(F32x4::splat(f32::NEG_INFINITY)).store(to.add(at));
+        let four = |at: usize| {
+            for (from, to) in from.into_iter().zip(to) {
+                F32x4::load(from.add(at)).at_least(F32x4::splat(f32::NEG_INFINITY)).store(to.add(at));
+            }
+        };
         let mut at = 0;
         while last - at > RUN {
             four(at);
