@@ -60,6 +60,7 @@ impl Panel {
     ///
     /// At `first` are so many, whose sums nobody has written. There are as many numbers as steps at each of their rows, and room for
     /// the product.
+    #[inline(always)]
     pub unsafe fn fives(&self, first: *mut Five, count: usize, offset: usize, columns: usize, stride: usize) {
         // SAFETY: as the caller says; the sums are written before they are read.
         unsafe {
