@@ -10,8 +10,7 @@ fn windows() -> impl Strategy<Value = Window> {
     let square = (1..6_usize).prop_map(|size| [size; 2]);
     let kernels = prop_oneof![2 => prop::array::uniform2(1..6_usize), 1 => square];
     let sizes = (kernels, prop::array::uniform2(1..3_usize), prop::array::uniform2(1..3_usize));
-    let image =
-        (prop::array::uniform2(1..20_usize), prop::array::uniform2(0..5_usize), prop::array::uniform2(0..20_usize));
+    let image = ([1..20_usize, 1..40], prop::array::uniform2(0..5_usize), prop::array::uniform2(0..20_usize));
     (sizes, image).prop_filter_map(
         "the window is larger than what it goes over",
         |((kernel, stride, dilation), (input, before, after))| {
