@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Inside, Window};
+use super::Window;
 use crate::activation::{Activation, Vectors};
 use crate::vector::F32x4;
 use crate::weights::vector;

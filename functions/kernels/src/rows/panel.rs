@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use super::strips::PART;
 use super::{BLOCK, Target, VECTORS, Weights};
 use crate::activation::{Activation, Vectors};
-use crate::five;
 use crate::tile::{SHORT, STRAIGHT, Sums, TIGHT, multiply};
 use crate::tune::Tune;
 use crate::twelve;
