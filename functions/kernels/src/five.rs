@@ -60,8 +60,8 @@ macro_rules! blocks {
 ///
 /// # Safety
 ///
-/// `depth` is not 0. There are as many numbers, and those at `right` are aligned as vectors are. Nothing of it is in the first
-/// 4 KiB of memory, as nothing is that is allocated, or has a name.
+/// `depth` is not 0. There are as many numbers, and those at `right` and at `start` are aligned as vectors are. Nothing of it is in
+/// the first 4 KiB of memory, as nothing is that is allocated, or has a name.
 #[inline(always)]
 pub unsafe fn multiply<const TURNS: bool>(
     depth: usize,

@@ -3,7 +3,7 @@
 
 use super::panel::{Panel, write};
 use super::{BLOCK, VECTORS};
-use crate::five::{self, ROWS, SHORT, Sums};
+use crate::five::{self, ROWS, Sums};
 use crate::vector::F32x4;
 
 /// Tiles that are computed with a block before the next.
@@ -38,7 +38,7 @@ unsafe fn products(fives: *mut Fives) {
     }
 }
 
-/// Of at most [`SHORT`] steps, the sums, and what becomes of them: without a loop there are registers for both.
+/// Of at most [`five::SHORT`] steps, the sums, and what becomes of them: without a loop there are registers for both.
 #[inline(never)]
 unsafe fn short(panel: *const Panel, mut five: *const Five, end: *const Five, offset: usize, stride: usize) {
     // SAFETY: as the caller says.
@@ -65,7 +65,7 @@ impl Panel {
         // SAFETY: as the caller says; the sums are written before they are read.
         unsafe {
             let end = first.add(count);
-            if self.depth <= SHORT && columns == BLOCK {
+            if self.depth <= five::SHORT && columns == BLOCK {
                 short(self, first, end, offset, stride);
                 return;
             }
